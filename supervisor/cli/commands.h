@@ -1,0 +1,41 @@
+/*
+ * commands.h - the commands of the program, one file each; joined in supervisor/main.c.
+ *
+ * Runs in: the command-line tool.
+ */
+#ifndef PGBATON_SUPERVISOR_CLI_COMMANDS_H
+#define PGBATON_SUPERVISOR_CLI_COMMANDS_H
+
+#include <stdbool.h>
+
+#include "common/config.h"
+
+/* What every command line may say: options are taken out before the command sees its own arguments. */
+struct command_line {
+    struct config_sources sources; /* -c FILE, -o SECTION.KEY=VALUE, environ */
+    bool json;                     /* --json */
+    int argc;                      /* what is left, without the command's name */
+    char **argv;
+};
+
+struct command_spec {
+    const char *name;
+    const char *arguments; /* "[-- CMD ARG...]" */
+    const char *summary;   /* one line */
+    const char *help;      /* more lines for `pgbaton NAME --help`; may be NULL */
+    int (*run)(struct command_line *line); /* returns an exit code */
+};
+
+int command_run(struct command_line *line);       /* supervisor/cli/run.c */
+int command_check(struct command_line *line);     /* supervisor/cli/check.c */
+int command_status(struct command_line *line);    /* supervisor/cli/status.c */
+int command_stop(struct command_line *line);      /* supervisor/cli/order.c */
+int command_reload(struct command_line *line);    /* supervisor/cli/order.c */
+int command_step_down(struct command_line *line); /* supervisor/cli/order.c */
+int command_exec(struct command_line *line);      /* worker/leader/exec_here.c */
+int command_init_db(struct command_line *line);   /* worker/database/init_db.c */
+
+/* cli_load - read the configuration or print every problem; NULL: the command returns EXIT_CODE_CONFIG. */
+struct config *cli_load(const struct command_line *line);
+
+#endif
