@@ -23,6 +23,9 @@ enum child_exit {
     CHILD_EXIT_PROTOCOL = 3, /* another build at the far end: the instance must be restarted */
 };
 
+#define ALIVE_INTERVAL DUR_S(4) /* worker and monitor say ALIVE this often */
+#define HELLO_LIMIT DUR_S(5)    /* started is not ready: HELLO, and its answer CONFIG, by then */
+
 /* Handed to the main function of a child. */
 struct child {
     const char *name;       /* "probe", "worker", "monitor", "keeper" */
@@ -37,13 +40,22 @@ struct child {
 };
 
 /*
- * child_enter - the first acts of a child, in the order that DESIGN.md section 2
+ * child_enter - the first call of each child's main function (for the monitor
+ * monitor_entry makes it): the first acts of a child, in the order that DESIGN.md section 2
  * gives: close everything but keep[] (and 0, 1, 2, the channel, the log; the
  * scoreboard is a mapping, no descriptor), the signal mask and signalfd, the
  * parent-death signal (SIGTERM), a look whether the parent still lives, a loop
  * of its own. Ends the process where any of it fails: nothing may run half-fenced.
  */
 void child_enter(struct child *c, const int *keep, size_t keep_count);
+
+/*
+ * child_watch_parent - ask for the parent-death signal (SIGTERM) and look
+ * whether the parent still lives; if not, the process ends. child_enter() does
+ * it; the kernel forgets it at each change of user, group or capabilities, so
+ * whoever drops privileges calls it again.
+ */
+void child_watch_parent(struct child *c);
 
 /* child_title - what ps shows: "pgbaton: TITLE". child_title_init is called once by main with
  * its argv, before anything else. */
@@ -71,5 +83,13 @@ int probe_main(struct child *c);   /* worker/probe/probe.c */
 int worker_main(struct child *c);  /* worker/leader/worker.c */
 int monitor_main(struct child *c); /* worker/monitor/monitor.c */
 int keeper_main(struct child *c);  /* worker/keeper/keeper.c */
+
+/*
+ * monitor_entry - main() of the exec'd monitor: `pgbaton --monitor CHANNEL_FD
+ * BOARD_FD LISTEN_FD SUPERVISOR_PID GENERATION LOG_FD`, with argc and argv as
+ * main() got them. Numbers are decimal; LOG_FD may be 2. All other descriptors
+ * are closed. Returns the exit code of the process. In worker/monitor/entry.c.
+ */
+int monitor_entry(int argc, char **argv);
 
 #endif

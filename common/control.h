@@ -6,6 +6,7 @@
  * bytes (replies may be longer: read to the end of the stream).
  *
  *   {"command":"status"} -> the JSON of `pgbaton status --json`
+ *       ("fleet":false beside it: without asking the database who else is there)
  *   {"command":"stop"} | {"command":"reload"} |
  *   {"command":"step-down","for_ms":30000,"force":false}
  *       -> {"code":0,"text":"..."}: code is the exit code of the tool

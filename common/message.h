@@ -183,10 +183,16 @@ struct message_service_ended { /* from the keeper */
     int32_t code; /* what the instance exits with: CMD's code, or 128 + signal */
     uint32_t reserved;
 };
+/* The channel of monitor and probe is a new pair for each new process of either, so its generation is
+ * always 0: channel_pair(0, FROM_PROBE, FROM_MONITOR, ...), one end to each with PEER. */
 struct message_fleet_query { /* monitor -> probe, on the channel of their own */
     uint64_t request;
 };
-struct message_fleet_reply { /* with a memfd that holds a JSON array of instances */
+/* With a memfd that holds size bytes: a JSON array of what the probes' sessions say,
+ * [{"instance":"web1:42","role":"leader","config":"1a2b3c4d","pid":4711,"since":"2026-..."}, ...];
+ * role and config (HASH8) as in application_name, pid and since of the session. Without a
+ * descriptor: unknown (the database does not answer). */
+struct message_fleet_reply {
     uint64_t request;
     uint64_t size;
 };

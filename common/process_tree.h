@@ -39,7 +39,7 @@ struct process_sweep {
 
 /*
  * process_sweep_children - send SIGKILL to every descendant of this process
- * that is not in keep (nor below one that is in keep). One pass: what forks in
+ * that is not in keep (nor below one that is in keep; NULL: nothing is kept). One pass: what forks in
  * the meantime is met by the next one; call again until seen is 0, reaping with
  * waitpid in between. This process must be a child subreaper. 0 or a negative errno.
  */

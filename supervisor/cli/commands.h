@@ -38,4 +38,7 @@ int command_init_db(struct command_line *line);   /* worker/database/init_db.c *
 /* cli_load - read the configuration or print every problem; NULL: the command returns EXIT_CODE_CONFIG. */
 struct config *cli_load(const struct command_line *line);
 
+/* cli_database_library - "libpq 15.18", for --version; worker/database/library_version.c. */
+const char *cli_database_library(void);
+
 #endif

@@ -46,12 +46,13 @@ struct lease {
 
 void lease_begin(struct lease *l, const struct lease_terms *terms, mono_ns now);
 
-/* lease_send_due - should a heartbeat be sent now? (never when LEASE_OUTSTANDING_MAX wait: the peer is gone) */
+/* lease_send_due - should a heartbeat be sent now? (never when LEASE_OUTSTANDING_MAX wait: the peer
+ * is gone) */
 bool lease_send_due(const struct lease *l, mono_ns now);
 /* lease_sent - one was sent, at now. */
 void lease_sent(struct lease *l, mono_ns now);
-/* lease_acknowledged - the oldest outstanding one was; false if none was outstanding (the peer is not
- * what we think it is). Once LEASE_STOPPING is reached it renews nothing. */
+/* lease_acknowledged - the oldest outstanding one was; false if none was outstanding (the peer is
+ * not what we think it is). Once LEASE_STOPPING is reached it renews nothing. */
 bool lease_acknowledged(struct lease *l, mono_ns now);
 /* lease_look - the phase at that moment; only rises from LEASE_HELD on. */
 enum lease_phase lease_look(struct lease *l, mono_ns now);

@@ -78,6 +78,14 @@ void session_ask(struct session *s, const char *sql, int count, const char *cons
 bool session_is_asking(const struct session *s);
 
 /*
+ * session_heartbeat - a bare Sync as the question: it takes no snapshot and is in no log, but
+ * the server hears it. on_answer gets a result of status PGRES_PIPELINE_SYNC. For the probe's
+ * seat; the lock session, once taken over, sends its own.
+ */
+void session_heartbeat(struct session *s, dur_ns limit,
+                       void (*on_answer)(void *ctx, PGresult *result), void *ctx);
+
+/*
  * session_take_over - for the lock session: the session stops watching the
  * socket and the caller reads from session_connection() itself (pipeline mode).
  */

@@ -1,0 +1,160 @@
+#include "common/config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/config_ini.h"
+#include "common/config_private.h"
+#include "common/identity.h"
+
+#define DEFAULT_FILE "/etc/pgbaton/pgbaton.ini"
+
+struct config *config_new(struct config_problems *problems)
+{
+    struct config *cfg = calloc(1, sizeof(*cfg));
+
+    if (cfg == NULL) {
+        return NULL;
+    }
+    cfg->private = calloc(1, sizeof(*cfg->private));
+    if (cfg->private == NULL) {
+        free(cfg);
+        return NULL;
+    }
+    cfg->private->entries.problems = problems;
+    return cfg;
+}
+
+void config_free(struct config *cfg)
+{
+    if (cfg == NULL) {
+        return;
+    }
+    config_entries_release(&cfg->private->entries);
+    free(cfg->private);
+    free(cfg);
+}
+
+static const char *variable(char *const *environment, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
+        if (strncmp(environment[i], name, length) == 0 && environment[i][length] == '=') {
+            return environment[i] + length + 1;
+        }
+    }
+    return NULL;
+}
+
+static const char *file_of(const struct config_sources *sources)
+{
+    const char *named = variable(sources->environment, "PGBATON_CONFIG");
+
+    if (sources->file != NULL) {
+        return sources->file;
+    }
+    return named != NULL && named[0] != '\0' ? named : DEFAULT_FILE;
+}
+
+/* include decides what is read at all, so it is looked for before anything is. */
+static const char *include_override(const struct config_sources *sources, struct origin *ret_origin)
+{
+    static const char option[] = "pgbaton.include=";
+    const char *found = variable(sources->environment, "PGBATON_PGBATON_INCLUDE");
+
+    *ret_origin = (struct origin){.file = CONFIG_FROM_ENVIRONMENT};
+    for (size_t i = 0; sources->overrides != NULL && sources->overrides[i] != NULL; i++) {
+        if (strncmp(sources->overrides[i], option, sizeof(option) - 1) == 0) {
+            found = sources->overrides[i] + sizeof(option) - 1;
+            ret_origin->file = CONFIG_FROM_OPTION;
+        }
+    }
+    return found;
+}
+
+/* HOSTNAME:PID of the process that reads: an entry of its own, so that the children say the same.
+ */
+static void add_instance(struct config_entries *entries)
+{
+    char host[INSTANCE_MAX - 16] = "";
+
+    if (config_entries_find(entries, "pgbaton", "instance") != NULL) {
+        return;
+    }
+    if (gethostname(host, sizeof(host) - 1) == -1 || host[0] == '\0') {
+        (void)strcpy(host, "localhost");
+    }
+
+    struct config_entry entry = {
+        .section = "pgbaton",
+        .key = "instance",
+        .value = config_memory_format(&entries->memory, "%s:%d", host, (int)getpid()),
+        .origin = {.file = CONFIG_FROM_DEFAULT},
+    };
+
+    config_entries_put(entries, &entry);
+}
+
+/* Returns whether there is a file to speak about. */
+static bool read_sources(struct config *cfg, const struct config_sources *sources)
+{
+    struct config_entries *entries = &cfg->private->entries;
+    struct origin include_origin;
+    const char *include = include_override(sources, &include_origin);
+
+    cfg->private->file = config_memory_text(&entries->memory, file_of(sources));
+    if (!config_ini_read(entries, cfg->private->file, include, include_origin)) {
+        return false;
+    }
+    config_entries_environment(entries, sources->environment);
+    for (size_t i = 0; sources->overrides != NULL && sources->overrides[i] != NULL; i++) {
+        config_entries_option(entries, sources->overrides[i]);
+    }
+    add_instance(entries);
+    return true;
+}
+
+int config_read(const struct config_sources *sources, struct config **ret_config,
+                struct config_problems *ret_problems)
+{
+    *ret_problems = (struct config_problems){0};
+
+    struct config *cfg = config_new(ret_problems);
+
+    if (cfg == NULL) {
+        return -ENOMEM;
+    }
+
+    int rc = read_sources(cfg, sources) ? config_build(cfg) : -EINVAL;
+
+    cfg->private->entries.problems = NULL;
+    if (rc < 0) {
+        config_free(cfg);
+        return rc;
+    }
+    *ret_config = cfg;
+    return 0;
+}
+
+const struct config_job *config_job_find(const struct config *cfg, const char *name)
+{
+    for (size_t i = 0; i < cfg->job_count; i++) {
+        if (strcmp(cfg->jobs[i].name, name) == 0) {
+            return &cfg->jobs[i];
+        }
+    }
+    return NULL;
+}
+
+bool config_has_user_jobs(const struct config *cfg)
+{
+    for (size_t i = 0; i < cfg->job_count; i++) {
+        if (cfg->jobs[i].enabled && cfg->jobs[i].user != NULL) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,101 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "common/config_private.h"
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static const char *shown(const struct config_row *row, const struct config_setting *setting)
+{
+    if (setting->text == NULL) {
+        return "not set";
+    }
+    return row->secret ? "***" : setting->text;
+}
+
+/* Has this setting changed? A default that was worked out anew (the host has another name) has not.
+ */
+static bool has_changed(const struct config_row *row, const struct config_setting *now,
+                        const struct config_setting *next)
+{
+    if (same_text(now->text, next->text)) {
+        return false;
+    }
+    return now->given || next->given || strcmp(row->key, "instance") != 0;
+}
+
+static void explain(const struct config_row *row, const struct config_setting *now,
+                    const struct config_setting *next, char *ret_reason, size_t size)
+{
+    const char *section = config_section_name(row->section);
+
+    if (row->change == CHANGE_RESTART) {
+        (void)snprintf(ret_reason, size,
+                       "[%s] %s cannot change while running: is %s; would be %s; a restart would "
+                       "do it",
+                       section, row->key, shown(row, now), shown(row, next));
+    } else {
+        (void)snprintf(ret_reason, size, "[%s] %s is now %s; was %s", section, row->key,
+                       shown(row, next), shown(row, now));
+    }
+}
+
+static bool jobs_changed(const struct config *now, const struct config *next)
+{
+    if (now->job_count != next->job_count) {
+        return true;
+    }
+    for (size_t i = 0; i < now->job_count; i++) {
+        if (now->jobs[i].hash != next->jobs[i].hash ||
+            strcmp(now->jobs[i].name, next->jobs[i].name) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *first_user_job(const struct config *cfg)
+{
+    for (size_t i = 0; i < cfg->job_count; i++) {
+        if (cfg->jobs[i].enabled && cfg->jobs[i].user != NULL) {
+            return cfg->jobs[i].name;
+        }
+    }
+    return "";
+}
+
+enum config_change config_diff(const struct config *now, const struct config *next,
+                               bool can_switch_user, char *ret_reason, size_t size)
+{
+    enum config_change most = CHANGE_NOTHING;
+
+    if (size > 0) {
+        ret_reason[0] = '\0';
+    }
+    for (size_t i = 0; i < config_job_row_first(); i++) {
+        const struct config_row *row = &config_rows[i];
+        const struct config_setting *old = &now->private->settings[i];
+        const struct config_setting *new = &next->private->settings[i];
+
+        if (row->change > most && has_changed(row, old, new)) {
+            most = row->change;
+            explain(row, old, new, ret_reason, size);
+        }
+    }
+    if (!can_switch_user && config_has_user_jobs(next) && !config_has_user_jobs(now) &&
+        most < CHANGE_RESTART) {
+        (void)snprintf(ret_reason, size,
+                       "[job %s] user is the first one that a job names, and the privileges for it "
+                       "have been given up; a restart would do it",
+                       first_user_job(next));
+        return CHANGE_RESTART;
+    }
+    if (most == CHANGE_NOTHING && jobs_changed(now, next)) {
+        (void)snprintf(ret_reason, size, "jobs have changed");
+        return CHANGE_LIVE;
+    }
+    return most;
+}

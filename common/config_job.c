@@ -1,0 +1,218 @@
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "common/config_private.h"
+#include "common/config_words.h"
+#include "common/scoreboard.h"
+
+static const struct config_job blank_job = {.umask = -1, .nice = INT_MIN};
+
+static size_t row_index(const char *key)
+{
+    for (size_t i = config_job_row_first(); i < config_row_count; i++) {
+        if (strcmp(config_rows[i].key, key) == 0) {
+            return i - config_job_row_first();
+        }
+    }
+    assert(false);
+    return 0;
+}
+
+const struct config_setting *config_job_setting_of(const struct config *cfg,
+                                                   const struct config_job *job, const char *key)
+{
+    assert(job >= cfg->jobs && job < cfg->jobs + cfg->job_count);
+    return &cfg->private->job_settings[job - cfg->jobs][row_index(key)];
+}
+
+/* What one job is made from. */
+struct building {
+    struct config *cfg;
+    const struct config_entry *header;
+    struct config_job *job;
+    struct config_setting *settings;
+};
+
+static void complain(const struct building *b, const char *key, const char *what)
+{
+    config_problem_add(b->cfg->private->entries.problems, false, b->header->origin,
+                       b->header->section, key, "%s", what);
+}
+
+static bool said_in(const struct building *b, const char *section, const char *key)
+{
+    return config_entries_find(&b->cfg->private->entries, section, key) != NULL;
+}
+
+/* What [jobs] says is a default: a job's own command stands against an exec in [jobs]. */
+static void drop_default_action(struct building *b)
+{
+    const char *own = b->header->section;
+    struct config_setting *command = &b->settings[row_index("command")];
+    struct config_setting *exec = &b->settings[row_index("exec")];
+
+    if (said_in(b, own, "command") && !said_in(b, own, "exec")) {
+        exec->text = NULL;
+    } else if (said_in(b, own, "exec") && !said_in(b, own, "command")) {
+        command->text = NULL;
+    }
+}
+
+/* The shell's words and the text behind them. */
+static char **shell_words(struct config_memory *memory, const char *shell, const char *command)
+{
+    char **words = NULL;
+    size_t count = 0;
+    char reason[64];
+
+    if (config_words_split(memory, shell, &words, &count, reason, sizeof(reason)) < 0) {
+        return NULL; /* no memory, or a shell that has been complained about */
+    }
+
+    char **all = config_memory_take(memory, (count + 2) * sizeof(*all));
+
+    if (all != NULL) {
+        memcpy(all, words, count * sizeof(*all));
+        /* execve() takes words that it does not change. */
+        all[count] = (char *)(uintptr_t)command;
+    }
+    return all;
+}
+
+static void set_action(struct building *b)
+{
+    struct config_memory *memory = &b->cfg->private->entries.memory;
+    const char *command;
+    const char *exec;
+    const char *shell = b->settings[row_index("shell")].text;
+    size_t count = 0;
+    char reason[64];
+
+    drop_default_action(b);
+    command = b->settings[row_index("command")].text;
+    exec = b->settings[row_index("exec")].text;
+    if (command != NULL && exec != NULL) {
+        complain(b, "exec", "is there beside command; keep one of the two");
+    } else if (command != NULL) {
+        b->job->action = ACTION_COMMAND;
+        b->job->command = command;
+        b->job->words = shell == NULL ? NULL : shell_words(memory, shell, command);
+    } else if (exec != NULL) {
+        b->job->action = ACTION_EXEC;
+        b->job->command = exec;
+        (void)config_words_split(memory, exec, &b->job->words, &count, reason, sizeof(reason));
+    } else if (!said_in(b, b->header->section, "sql") &&
+               !said_in(b, b->header->section, "command") &&
+               !said_in(b, b->header->section, "exec")) {
+        complain(b, "command", "is missing; a job needs command = TEXT or exec = WORDS");
+    }
+}
+
+static uint64_t hash_of(const struct building *b)
+{
+    uint64_t hash = config_hash_text(0, b->job->name);
+
+    for (size_t i = 0; i < config_row_count - config_job_row_first(); i++) {
+        hash = config_hash_text(hash, b->settings[i].text);
+    }
+    return hash;
+}
+
+static int build_job(struct building *b)
+{
+    size_t first = config_job_row_first();
+    size_t count = config_row_count - first;
+
+    b->settings =
+        config_memory_take(&b->cfg->private->entries.memory, count * sizeof(*b->settings));
+    if (b->settings == NULL) {
+        return -ENOMEM;
+    }
+    *b->job = blank_job;
+    b->job->name = b->header->section + strlen("job ");
+    b->job->origin = b->header->origin;
+    for (size_t i = 0; i < count; i++) {
+        const struct config_row *row = &config_rows[first + i];
+        /* "enabled" in [jobs] is about leading, not a default. */
+        const char *fallback = strcmp(row->key, "enabled") == 0 ? NULL : "jobs";
+
+        (void)config_apply(b->cfg, row, b->header->section, fallback, b->job, &b->settings[i]);
+    }
+    if (b->job->schedule_text == NULL && !said_in(b, b->header->section, "schedule") &&
+        !said_in(b, "jobs", "schedule")) {
+        complain(b, "schedule", "is missing; write one such as schedule = every 30s");
+    }
+    set_action(b);
+    b->job->hash = hash_of(b);
+    return 0;
+}
+
+/* Defaults are checked where they are, whether a job uses them or not. */
+static void check_defaults(struct config *cfg)
+{
+    struct config_job scratch = blank_job;
+    struct config_setting ignored;
+    const struct config_entries *entries = &cfg->private->entries;
+
+    for (size_t i = config_job_row_first(); i < config_row_count; i++) {
+        if (strcmp(config_rows[i].key, "enabled") != 0) {
+            (void)config_apply(cfg, &config_rows[i], "jobs", NULL, &scratch, &ignored);
+        }
+    }
+
+    const struct config_entry *exec = config_entries_find(entries, "jobs", "exec");
+
+    if (exec != NULL && config_entries_find(entries, "jobs", "command") != NULL) {
+        config_problem_add(entries->problems, false, exec->origin, "jobs", "exec",
+                           "is there beside command; keep one of the two");
+    }
+}
+
+static size_t count_headers(const struct config_entries *entries)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < entries->count; i++) {
+        count += entries->list[i].key[0] == '\0' ? 1 : 0;
+    }
+    return count;
+}
+
+int config_build_jobs(struct config *cfg)
+{
+    struct config_private *private = cfg->private;
+    struct config_entries *entries = &private->entries;
+    size_t count = count_headers(entries);
+
+    check_defaults(cfg);
+    if (count > BOARD_JOBS_MAX) {
+        config_problem_add(entries->problems, false, (struct origin){.file = "configuration"},
+                           "jobs", NULL, "there are %zu jobs; at most %d are right", count,
+                           (int)BOARD_JOBS_MAX);
+        return 0;
+    }
+    cfg->jobs = config_memory_take(&entries->memory, count * sizeof(*cfg->jobs));
+    private->job_settings =
+        config_memory_take(&entries->memory, count * sizeof(*private->job_settings));
+    if (cfg->jobs == NULL || private->job_settings == NULL) {
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < entries->count; i++) {
+        struct building b = {
+            .cfg = cfg,
+            .header = &entries->list[i],
+            .job = &cfg->jobs[cfg->job_count],
+        };
+
+        if (b.header->key[0] != '\0') {
+            continue;
+        }
+        if (build_job(&b) < 0) {
+            return -ENOMEM;
+        }
+        private->job_settings[cfg->job_count++] = b.settings;
+    }
+    return 0;
+}

@@ -1,0 +1,63 @@
+/*
+ * config_private.h - what the files config_*.c know of a configuration, and nobody else.
+ *
+ * Runs in: every process and every command.
+ */
+#ifndef PGBATON_COMMON_CONFIG_PRIVATE_H
+#define PGBATON_COMMON_CONFIG_PRIVATE_H
+
+#include "common/config.h"
+#include "common/config_entries.h"
+#include "common/config_table.h"
+
+/* What is in effect for one row, and who said so. */
+struct config_setting {
+    const char *text; /* as pgbaton would write it; NULL: not set */
+    struct origin origin;
+    bool given; /* by somebody: not a default */
+};
+
+struct config_private {
+    const char *file; /* the one that was asked for; NULL where it came sealed */
+    struct config_entries entries;
+    struct config_setting *settings; /* one a row of the sections before [job NAME] */
+    /* One array a job, in their order: one a row from config_job_row_first() on. */
+    struct config_setting **job_settings;
+};
+
+/* config_new - nothing in it yet; NULL: no memory. problems is used until config_build ends. */
+struct config *config_new(struct config_problems *problems);
+
+/*
+ * config_build - the struct from the entries in cfg->private, with all checks.
+ * Returns 0; -EINVAL with problems; -ENOMEM. cfg stays the caller's, whatever comes.
+ */
+int config_build(struct config *cfg);
+
+/* config_build_jobs - the part of it that makes the jobs. */
+int config_build_jobs(struct config *cfg);
+
+/*
+ * config_apply - find what is said for a row in a section ("election", "job x"),
+ * or in fallback (NULL: none), or its default; check it and write its field.
+ * Returns false where it is wrong: said in section it is a problem now, said in
+ * fallback it has been one already.
+ */
+bool config_apply(struct config *cfg, const struct config_row *row, const char *section,
+                  const char *fallback, void *base, struct config_setting *ret_setting);
+
+/* config_setting_of - of a section before [job NAME]; the key must exist. */
+const struct config_setting *config_setting_of(const struct config *cfg,
+                                               enum config_section section, const char *key);
+
+/* config_job_setting_of - the same of a job of this configuration. */
+const struct config_setting *config_job_setting_of(const struct config *cfg,
+                                                   const struct config_job *job, const char *key);
+
+/* config_hash_text - adds a text, or its absence, to a hash. */
+uint64_t config_hash_text(uint64_t hash, const char *text);
+
+/* config_print_masked - a dsn, URI or conninfo, with *** for each password in it. */
+void config_print_masked(const char *text, FILE *to);
+
+#endif

@@ -1,0 +1,104 @@
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/config_entries.h"
+
+/* Who has more than this looks at the first ones and tries again. */
+enum { PROBLEMS_MAX = 200 };
+
+void config_problems_release(struct config_problems *p)
+{
+    if (p != NULL) {
+        free(p->list);
+        *p = (struct config_problems){0};
+    }
+}
+
+void config_problems_print(const struct config_problems *p, FILE *to)
+{
+    size_t errors_listed = 0;
+
+    for (size_t i = 0; i < p->count; i++) {
+        (void)fprintf(to, "%s\n", p->list[i].text);
+        errors_listed += p->list[i].warning ? 0 : 1;
+    }
+    if (p->errors > errors_listed) {
+        (void)fprintf(to, "%zu more are not shown\n", p->errors - errors_listed);
+    }
+}
+
+/* A file may hold anything, and its words come back on a terminal. */
+static void make_printable(char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        if ((unsigned char)*at < ' ' || *at == 0x7f) {
+            *at = '?';
+        }
+    }
+}
+
+static size_t append(char *text, size_t size, size_t used, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static size_t append(char *text, size_t size, size_t used, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+
+    int length = vsnprintf(text + used, size - used, format, arguments);
+
+    va_end(arguments);
+    if (length < 0) {
+        return used;
+    }
+    return (size_t)length < size - used ? used + (size_t)length : size - 1;
+}
+
+static size_t put_place(struct config_problem *problem, struct origin origin, const char *section,
+                        const char *key)
+{
+    char *text = problem->text;
+    const size_t size = sizeof(problem->text);
+    size_t used = append(text, size, 0, "%.255s:", origin.file);
+
+    if (origin.line > 0) {
+        used = append(text, size, used, "%u:", origin.line);
+    }
+    if (problem->warning) {
+        used = append(text, size, used, " warning:");
+    }
+    if (section != NULL) {
+        used = append(text, size, used, " [%.80s]%s", section, key == NULL ? ":" : "");
+    }
+    if (key != NULL) {
+        used = append(text, size, used, " %.40s:", key);
+    }
+    return append(text, size, used, " ");
+}
+
+void config_problem_add(struct config_problems *problems, bool warning, struct origin origin,
+                        const char *section, const char *key, const char *format, ...)
+{
+    struct config_problem problem = {.warning = warning};
+    size_t used = put_place(&problem, origin, section, key);
+    va_list arguments;
+
+    problems->errors += warning ? 0 : 1;
+    if (problems->count == PROBLEMS_MAX) {
+        return;
+    }
+    va_start(arguments, format);
+    (void)vsnprintf(problem.text + used, sizeof(problem.text) - used, format, arguments);
+    va_end(arguments);
+    make_printable(problem.text);
+
+    struct config_problem *list =
+        realloc(problems->list, (problems->count + 1) * sizeof(*problems->list));
+
+    if (list != NULL) { /* else it still counts */
+        problems->list = list;
+        problems->list[problems->count++] = problem;
+    }
+}

@@ -1,0 +1,23 @@
+#include "common/identity.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct epoch_text epoch_text(struct epoch epoch)
+{
+    struct epoch_text text;
+
+    (void)snprintf(text.is, sizeof(text.is), "%" PRIu64 ".%" PRIu64, epoch.generation,
+                   epoch.number);
+    return text;
+}
+
+bool epoch_equal(struct epoch a, struct epoch b)
+{
+    return a.generation == b.generation && a.number == b.number;
+}
+
+bool identity_equal(struct server_identity a, struct server_identity b)
+{
+    return a.system_id == b.system_id && a.timeline == b.timeline;
+}

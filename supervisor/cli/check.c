@@ -1,0 +1,219 @@
+/*
+ * `pgbaton check`: is the configuration right, what does it mean in seconds and
+ * connections, and what of it is risky.
+ */
+#include <errno.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/config_private.h"
+#include "common/control.h"
+#include "common/duration.h"
+#include "supervisor/cli/check_budget.h"
+#include "supervisor/cli/commands.h"
+
+enum { FLEET_DEFAULT = 3, FLEET_MAX = 10000 };
+
+/* What a graceful stop needs beside the jobs' grace: the end of the term and the unlock. */
+#define STOP_SPARE DUR_S(1)
+
+struct check_options {
+    bool print;
+    unsigned fleet;
+};
+
+static int usage(const char *what, const char *word)
+{
+    (void)fprintf(stderr, "pgbaton check: %s '%s'; see 'pgbaton check --help'\n", what, word);
+    return EXIT_CODE_USAGE;
+}
+
+static bool parse_fleet(const char *text, unsigned *ret_fleet)
+{
+    char *end = NULL;
+    unsigned long fleet = text[0] >= '1' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+
+    if (fleet == 0 || *end != '\0' || fleet > FLEET_MAX) {
+        return false;
+    }
+    *ret_fleet = (unsigned)fleet;
+    return true;
+}
+
+static int parse_options(const struct command_line *line, struct check_options *ret_options)
+{
+    static const char fleet[] = "--fleet=";
+
+    *ret_options = (struct check_options){.fleet = FLEET_DEFAULT};
+    for (int i = 0; i < line->argc; i++) {
+        const char *word = line->argv[i];
+        const char *count = NULL;
+
+        if (strcmp(word, "--print") == 0) {
+            ret_options->print = true;
+            continue;
+        }
+        if (strcmp(word, "--fleet") == 0) {
+            count = i + 1 < line->argc ? line->argv[++i] : "";
+        } else if (strncmp(word, fleet, sizeof(fleet) - 1) == 0) {
+            count = word + sizeof(fleet) - 1;
+        } else {
+            return usage("does not know", word);
+        }
+        if (!parse_fleet(count, &ret_options->fleet)) {
+            return usage("--fleet takes a number of instances from 1 to 10000, not", count);
+        }
+    }
+    return EXIT_CODE_DONE;
+}
+
+static void warn_about_election(const struct config *cfg, struct config_problems *problems)
+{
+    const struct config_setting *dsn = config_setting_of(cfg, SECTION_DATABASE, "dsn");
+    const struct config_setting *enabled = config_setting_of(cfg, SECTION_ELECTION, "enabled");
+    const struct config_setting *delay = config_setting_of(cfg, SECTION_ELECTION, "takeover_delay");
+    const struct config_setting *name = config_setting_of(cfg, SECTION_ELECTION, "name");
+    const struct config_setting *key = config_setting_of(cfg, SECTION_ELECTION, "key");
+
+    if (cfg->database.kind == DATABASE_NONE) {
+        config_problem_add(problems, true, dsn->origin, "database", "dsn",
+                           "none means no election: every instance runs the jobs");
+        return;
+    }
+    if (!cfg->election.enabled) {
+        config_problem_add(problems, true, enabled->origin, "election", "enabled",
+                           "without an election every instance runs the jobs");
+        return;
+    }
+    if (cfg->election.takeover_delay == 0) {
+        config_problem_add(problems, true, delay->origin, "election", "takeover_delay",
+                           "0 means that a new leader never waits: when the server ends the old "
+                           "leader's session, jobs of both may overlap for heartbeat + loss_grace");
+    }
+    if (cfg->database.kind == DATABASE_POSTGRES && !name->given && !key->given) {
+        config_problem_add(
+            problems, true, dsn->origin, "election", "name",
+            "neither name nor key is set: every service in this database that leaves "
+            "both out shares one leader; write name = SERVICE");
+    }
+}
+
+static void warn_about_user(const struct config *cfg, const struct config_job *job,
+                            struct config_problems *problems)
+{
+    const struct config_setting *user = config_job_setting_of(cfg, job, "user");
+    char section[JOB_NAME_MAX + 8];
+
+    if (job->user == NULL) {
+        return;
+    }
+    (void)snprintf(section, sizeof(section), "job %s", job->name);
+    errno = 0;
+    if (getpwnam(job->user) == NULL) {
+        config_problem_add(problems, true, user->origin, section, "user",
+                           "there is no user '%s' on this machine", job->user);
+    } else if (geteuid() != 0) {
+        config_problem_add(problems, true, user->origin, section, "user",
+                           "takes a daemon that is started as root");
+    }
+}
+
+static void warn_about_job(const struct config *cfg, const struct config_job *job,
+                           struct config_problems *problems)
+{
+    const struct config_setting *grace = config_job_setting_of(cfg, job, "grace");
+    char section[JOB_NAME_MAX + 8];
+
+    (void)snprintf(section, sizeof(section), "job %s", job->name);
+    warn_about_user(cfg, job, problems);
+    if (job->grace > cfg->pgbaton.stop_timeout - STOP_SPARE) {
+        config_problem_add(
+            problems, true, grace->given ? grace->origin : job->origin, section, "grace",
+            "%s is cut when the daemon stops: it has to fit into stop_timeout (%s) "
+            "with 1s to spare",
+            duration_text(job->grace).is, duration_text(cfg->pgbaton.stop_timeout).is);
+    }
+    if (job->directory != NULL && access(job->directory, X_OK) == -1) {
+        config_problem_add(problems, true, config_job_setting_of(cfg, job, "directory")->origin,
+                           section, "directory", "'%.200s': %s", job->directory, strerror(errno));
+    }
+    if (job->environment_file != NULL && access(job->environment_file, R_OK) == -1) {
+        config_problem_add(
+            problems, true, config_job_setting_of(cfg, job, "environment_file")->origin, section,
+            "environment_file", "'%.200s': %s", job->environment_file, strerror(errno));
+    }
+}
+
+/* Does something outside kill what is left of us? Judged from where `check` runs. */
+static bool is_contained(void)
+{
+    static const char *const variables[] = {"INVOCATION_ID", "KUBERNETES_SERVICE_HOST",
+                                            "container"};
+    static const char *const files[] = {"/.dockerenv", "/run/.containerenv"};
+
+    for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+        if (getenv(variables[i]) != NULL) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        if (access(files[i], F_OK) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void warn(const struct config *cfg, struct config_problems *problems)
+{
+    warn_about_election(cfg, problems);
+    for (size_t i = 0; i < cfg->job_count; i++) {
+        if (cfg->jobs[i].enabled) {
+            warn_about_job(cfg, &cfg->jobs[i], problems);
+        }
+    }
+    if (cfg->job_count > 0 && !is_contained()) {
+        config_problem_add(problems, true, (struct origin){.file = cfg->private->file}, NULL, NULL,
+                           "outside a container, a systemd unit or a delegated cgroup, a job's "
+                           "grandchildren may survive when supervisor and worker are killed in the "
+                           "same instant");
+    }
+}
+
+static int report(const struct config *cfg, const struct check_options *options)
+{
+    struct config_problems warnings = {0};
+
+    if (options->print) {
+        config_print(cfg, stdout);
+        return EXIT_CODE_DONE;
+    }
+    warn(cfg, &warnings);
+    config_problems_print(&warnings, stderr);
+    config_problems_release(&warnings);
+    (void)printf("%s: ok, %zu job%s\n", cfg->private->file, cfg->job_count,
+                 cfg->job_count == 1 ? "" : "s");
+    check_budget_print(cfg, options->fleet, stdout);
+    return EXIT_CODE_DONE;
+}
+
+int command_check(struct command_line *line)
+{
+    struct check_options options;
+    int code = parse_options(line, &options);
+
+    if (code != EXIT_CODE_DONE) {
+        return code;
+    }
+
+    struct config *cfg = cli_load(line);
+
+    if (cfg == NULL) {
+        return EXIT_CODE_CONFIG;
+    }
+    code = report(cfg, &options);
+    config_free(cfg);
+    return code;
+}

@@ -1,0 +1,20 @@
+/*
+ * check_budget.h - what `pgbaton check` says about time and connections.
+ *
+ * Runs in: the command-line tool.
+ */
+#ifndef PGBATON_SUPERVISOR_CLI_CHECK_BUDGET_H
+#define PGBATON_SUPERVISOR_CLI_CHECK_BUDGET_H
+
+#include <stdio.h>
+
+#include "common/config.h"
+
+/* check_budget_connections - sessions of a fleet of so many: one a follower, three for heir and
+ * leader. */
+unsigned check_budget_connections(const struct config *cfg, unsigned fleet);
+
+/* check_budget_print - lease, deadline, what happens when, takeover times, connections. */
+void check_budget_print(const struct config *cfg, unsigned fleet, FILE *to);
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * main.c - wires: which function is the main function of each child, which one
+ * is each command. Nothing else is known here.
+ */
+#include <string.h>
+
+#include "common/child.h"
+#include "supervisor/children.h"
+#include "supervisor/cli/commands.h"
+#include "supervisor/cli/dispatch.h"
+
+static child_main *const mains[CHILD_SLOT_COUNT] = {
+    [SLOT_PROBE] = probe_main,
+    [SLOT_WORKER] = worker_main,
+    [SLOT_MONITOR] = NULL, /* by exec: monitor_entry() */
+    [SLOT_KEEPER] = keeper_main,
+};
+
+/* clang-format off */
+static const struct command_spec commands[] = {
+    /* name        arguments                 summary, help, function */
+    {"run",        "[-- CMD ARG...]",        "the service, in the foreground; logs on stderr",
+     "With CMD, the entrypoint of a container: CMD runs on every replica, leader or not;\n"
+     "signals reach it when the jobs have ended, its exit ends the instance with its code.\n\n"
+     "TERM, INT  graceful, within stop_timeout; a second one: at once\n"
+     "QUIT       at once          HUP   reload\n"
+     "USR1       reopen the log   USR2  step down", command_run},
+    {"check",      "[--print]",              "parses and validates; prints every problem and the time budget",
+     "--print shows the effective configuration, secrets masked.", command_check},
+    {"status",     "[--is-leader] [--watch]", "role, leader, lease, children, fleet, jobs",
+     "--is-leader says it by exit code alone. --json prints it as JSON.", command_status},
+    {"exec",       "JOB",                    "runs the job's command here and now, outside the schedule", NULL, command_exec},
+    {"step-down",  "[--for 30s] [--force]",  "gracefully hands leadership to the heir",
+     "The instance stays a follower that long. Refused when no heir waits, unless forced.", command_step_down},
+    {"reload",     "",                       "same as SIGHUP; reports what the daemon answered", NULL, command_reload},
+    {"stop",       "",                       "same as SIGTERM; reports what the daemon answered", NULL, command_stop},
+    {"init-db",    "[--print]",              "creates or upgrades the schema",
+     "--print writes the SQL for a DBA.", command_init_db},
+    {"jobs",       "",                       "each job and its last run", NULL, NULL},
+    {"history",    "",                       "runs, newest first", NULL, NULL},
+    {"why",        "JOB [TIME]",             "what became of a tick, and why", NULL, NULL},
+    {"trigger",    "JOB",                    "runs a job now on the leader", NULL, NULL},
+    {"output",     "RUN",                    "what a run printed", NULL, NULL},
+    {"import",     "CRONTAB",                "the INI sections for a crontab", NULL, NULL},
+    {"cancel",     "JOB",                    "stops a job's processes", NULL, NULL},
+    {"pause",      "[JOB]",                  "no more runs of it", NULL, NULL},
+    {"resume",     "[JOB]",                  "runs again", NULL, NULL},
+    {"next",       "SCHEDULE",               "the next instants of a schedule", NULL, NULL},
+    {"lock",       "NAME -- CMD ARG...",     "runs CMD while holding a distributed lock", NULL, NULL},
+    {"poll-batches", "",                     "the batch poller", NULL, NULL},
+    {"doctor",     "",                       "checks the database that it would use", NULL, NULL},
+};
+/* clang-format on */
+
+int main(int argc, char **argv)
+{
+    child_title_init(argc, argv);
+    children_wire(mains);
+    if (argc > 1 && strcmp(argv[1], "--monitor") == 0) {
+        return monitor_entry(argc, argv);
+    }
+    return dispatch_run(commands, sizeof(commands) / sizeof(commands[0]), argc, argv);
+}

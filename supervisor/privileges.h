@@ -1,0 +1,48 @@
+/*
+ * privileges.h - become the daemon's user, and leave each child only what it needs.
+ *
+ * Started as root with [pgbaton] user, everything is done as that user. Where
+ * a job names a user of its own, CAP_SETUID, CAP_SETGID and CAP_KILL are kept by
+ * the supervisor and the worker, and by nobody else.
+ *
+ * Runs in: supervisor, and its children before their own code.
+ */
+#ifndef PGBATON_SUPERVISOR_PRIVILEGES_H
+#define PGBATON_SUPERVISOR_PRIVILEGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/config.h"
+#include "common/scoreboard.h"
+
+/* Whom to become. */
+struct privileges {
+    bool change; /* false: stay who we are */
+    bool keep_capabilities;
+    uid_t uid;
+    gid_t gid;
+    char user[64];
+};
+
+/*
+ * privileges_find - whom the configuration names. 0; -EPERM (somebody else,
+ * and we are not root), -ENOENT (no such user or group), with the reason in reterr.
+ */
+int privileges_find(const struct config *cfg, struct privileges *ret_privileges, char *reterr,
+                    size_t size);
+
+/* privileges_give - make path, which we made, the daemon user's. 0 or a negative errno. */
+int privileges_give(const struct privileges *p, const char *path);
+
+/* privileges_drop - become that user, for good. 0 or a negative errno. */
+int privileges_drop(const struct privileges *p);
+
+/* privileges_of_child - in a new child: drop what this role does not need. 0, or -1 with errno. */
+int privileges_of_child(enum child_slot slot);
+
+/* privileges_can_switch - can a job run as another user? (config_diff asks) */
+bool privileges_can_switch(void);
+
+#endif

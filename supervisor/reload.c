@@ -1,0 +1,288 @@
+#include "supervisor/reload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/control.h"
+#include "common/log.h"
+#include "supervisor/deeds.h"
+#include "supervisor/logfile.h"
+#include "supervisor/orders.h"
+
+/* A probe that is not wanted any more holds nothing that matters. */
+#define PROBE_END_WITHIN DUR_S(2)
+
+static void answer(struct supervisor *s, int code, const char *text)
+{
+    struct reload *r = &s->reload;
+
+    for (unsigned i = 0; i < r->answered_now; i++) {
+        orders_reply(s, r->requests[i], code, text);
+    }
+    r->request_count -= r->answered_now;
+    memmove(&r->requests[0], &r->requests[r->answered_now],
+            r->request_count * sizeof(r->requests[0]));
+    r->answered_now = 0;
+}
+
+static void refuse(struct supervisor *s, int code, const char *text)
+{
+    s->reload.failed++;
+    log_error("config_refused", "reason=%s", log_text(text).is);
+    answer(s, code, text);
+}
+
+/* Each problem is a line of the log; the reply has all that fit. */
+static void refuse_problems(struct supervisor *s, const struct config_problems *problems)
+{
+    char text[sizeof(((struct message_reply *)0)->text)];
+    size_t used = (size_t)snprintf(text, sizeof(text), "the old configuration stays in force");
+
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct config_problem *problem = &problems->list[i];
+
+        if (!problem->warning) {
+            log_error("config_problem", "problem=%s", log_text(problem->text).is);
+            if (used < sizeof(text)) {
+                used += (size_t)snprintf(text + used, sizeof(text) - used, "\n%s", problem->text);
+            }
+        }
+    }
+    refuse(s, EXIT_CODE_CONFIG, text);
+}
+
+static void log_warnings(const struct config_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        if (problems->list[i].warning) {
+            log_warn("config_warning", "problem=%s", log_text(problems->list[i].text).is);
+        }
+    }
+}
+
+int reload_adopt(struct supervisor *s, struct config *next)
+{
+    int with = config_seal(next, true);
+    int without = config_seal(next, false);
+
+    if (with < 0 || without < 0) {
+        int rc = with < 0 ? with : without;
+        if (with >= 0) {
+            (void)close(with);
+        }
+        if (without >= 0) {
+            (void)close(without);
+        }
+        return rc;
+    }
+    if (s->config_fd != -1) {
+        (void)close(s->config_fd);
+        (void)close(s->config_stripped_fd);
+    }
+    s->config_fd = with;
+    s->config_stripped_fd = without;
+    config_free(s->config);
+    s->config = next;
+    s->reload.loaded_at = clock_wall();
+    log_threshold(next->pgbaton.log_level);
+    if (!deeds_terms(next).has_probe) {
+        log_warn("no_election", "reason=%s effect=%s",
+                 next->election.enabled ? "\"dsn = none\"" : "\"[election] enabled = no\"",
+                 "\"every instance with this configuration runs the jobs\"");
+    }
+    return 0;
+}
+
+void reload_children_wanted(struct supervisor *s)
+{
+    mono_ns now = clock_now();
+
+    s->children[SLOT_WORKER].wanted = true;
+    s->children[SLOT_MONITOR].wanted = true;
+    s->children[SLOT_PROBE].wanted = deeds_terms(s->config).has_probe;
+    for (int slot = 0; slot < CHILD_SLOT_COUNT; slot++) {
+        struct child_row *row = &s->children[slot];
+
+        if (row->wanted && row->state == CHILD_DOWN) {
+            if (row->deadline == MONO_NEVER) { /* new, or it waited for this reload */
+                restart_init(&row->restart);
+                row->deadline = now;
+            }
+        } else if (!row->wanted && row->slot == SLOT_PROBE && row->state != CHILD_DOWN) {
+            deeds_send(s, row->slot, MESSAGE_STOP, NULL, -1);
+            child_end(row, now + PROBE_END_WITHIN);
+        }
+    }
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* The configuration is taken by everybody. Takes next over. */
+static void put_in_force(struct supervisor *s, struct config *next)
+{
+    char text[128];
+    bool log_moves = !is_same_text(s->config->pgbaton.log_file, next->pgbaton.log_file);
+    int rc = reload_adopt(s, next);
+
+    if (rc < 0) {
+        config_free(next);
+        (void)snprintf(text, sizeof(text), "cannot hand the configuration out: %s; the old one stays in force",
+                       strerror(-rc));
+        refuse(s, EXIT_CODE_FAILED, text);
+        return;
+    }
+    s->reload.done++;
+    if (log_moves) {
+        logfile_reopen(s);
+    }
+    struct election_terms terms = deeds_terms(s->config);
+    election_configure(&s->election, &terms);
+    shutdown_configure(&s->shutdown, s->config->pgbaton.stop_timeout);
+    for (int slot = 0; slot < CHILD_SLOT_COUNT; slot++) {
+        if (s->children[slot].state == CHILD_READY) { /* the others get it when they say HELLO */
+            deeds_send_config(s, (enum child_slot)slot);
+        }
+    }
+    reload_children_wanted(s);
+}
+
+static void log_reloaded(struct supervisor *s, const char *how)
+{
+    log_info("config_reloaded", "hash=%016llx jobs=%zu reload=%u change=%s",
+             (unsigned long long)s->config->hash, s->config->job_count, s->reload.done, how);
+}
+
+static void run(struct supervisor *s);
+
+/* One that was asked for meanwhile comes now. */
+static void run_again(struct supervisor *s)
+{
+    if (s->reload.again) {
+        s->reload.again = false;
+        run(s);
+    }
+}
+
+void reload_carry_on(struct supervisor *s)
+{
+    struct reload *r = &s->reload;
+    struct config *next = r->next;
+    uint32_t done_before = r->done;
+
+    r->under_way = false;
+    r->next = NULL;
+    if (next != NULL) {
+        put_in_force(s, next);
+        if (r->done != done_before) {
+            log_reloaded(s, "election");
+            answer(s, EXIT_CODE_DONE, "reloaded: leadership was given up, the election starts anew");
+        }
+    }
+    deeds_happened(s, ELECTION_CONFIGURED);
+    run_again(s);
+}
+
+static void begin_anew(struct supervisor *s, struct config *next)
+{
+    s->reload.under_way = true;
+    s->reload.next = next;
+    log_info("config_waits", "until=%s role=%s", "\"the term is released\"",
+             election_state_name(s->election.state));
+    deeds_election(s, &(struct election_event){.type = ELECTION_ELECT_ANEW, .reason = END_RELOAD});
+}
+
+static void take_next(struct supervisor *s, struct config *next)
+{
+    char reason[512] = "";
+    enum config_change change =
+        config_diff(s->config, next, privileges_can_switch(), reason, sizeof(reason));
+    uint32_t done_before = s->reload.done;
+
+    if (change < CHANGE_ELECTION &&
+        deeds_terms(s->config).candidate != deeds_terms(next).candidate) {
+        change = CHANGE_ELECTION;
+    }
+    switch (change) {
+    case CHANGE_NOTHING:
+        config_free(next);
+        reload_children_wanted(s); /* one that waits for a reload tries again: a file may have changed */
+        s->reload.done++;
+        log_reloaded(s, "nothing");
+        answer(s, EXIT_CODE_DONE, "reloaded: nothing has changed");
+        return;
+    case CHANGE_LIVE:
+        put_in_force(s, next);
+        if (s->reload.done != done_before) {
+            log_reloaded(s, "live");
+            answer(s, EXIT_CODE_DONE, "reloaded: the new configuration is in force");
+        }
+        return;
+    case CHANGE_ELECTION:
+        begin_anew(s, next);
+        return;
+    case CHANGE_RESTART:
+        config_free(next);
+        refuse(s, EXIT_CODE_CONFIG, reason);
+        return;
+    }
+}
+
+static void run(struct supervisor *s)
+{
+    struct config_problems problems;
+    struct config *next = NULL;
+
+    s->reload.answered_now = s->reload.request_count;
+    int rc = config_read(&s->sources, &next, &problems);
+    if (rc < 0 && problems.errors > 0) {
+        refuse_problems(s, &problems);
+    } else if (rc < 0) {
+        refuse(s, EXIT_CODE_FAILED, strerror(-rc));
+    } else {
+        log_warnings(&problems);
+        take_next(s, next);
+    }
+    config_problems_release(&problems);
+}
+
+void reload_ask(struct supervisor *s, uint64_t request)
+{
+    struct reload *r = &s->reload;
+
+    if (supervisor_is_stopping(s)) {
+        log_warn("config_refused", "reason=%s", "\"the instance is stopping\"");
+        if (request != 0) {
+            orders_reply(s, request, EXIT_CODE_FAILED, "not reloaded: this instance is stopping");
+        }
+        return;
+    }
+    if (request != 0) {
+        if (r->request_count == RELOAD_REQUESTS_MAX) {
+            orders_reply(s, request, EXIT_CODE_NOT_YET, "not reloaded: too many wait already");
+            return;
+        }
+        r->requests[r->request_count++] = request;
+    }
+    if (r->under_way) {
+        r->again = true;
+        return;
+    }
+    run(s);
+}
+
+void reload_refuse_all(struct supervisor *s)
+{
+    struct reload *r = &s->reload;
+
+    r->answered_now = r->request_count;
+    answer(s, EXIT_CODE_FAILED, "not reloaded: this instance is stopping");
+    config_free(r->next);
+    r->next = NULL;
+    r->under_way = false;
+    r->again = false;
+}

@@ -1,0 +1,275 @@
+/* A leader that hangs, is cut off or loses its session: DESIGN.md section 4. No two terms' jobs may
+ * overlap. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/fleet.h"
+#include "tests/support/relay.h"
+#include "tests/support/text.h"
+
+TestSuite(lease, .timeout = 120);
+
+static struct fleet fleet;
+static struct relay relay;
+
+#define A (&fleet.member[0])
+#define B (&fleet.member[1])
+
+static const struct instance_settings short_lease = {.election = ELECTION_SHORT};
+
+/* a reaches the server through the relay, everybody else directly. */
+static void fleet_with_relay(size_t count)
+{
+    fleet_make(&fleet, count, &short_lease);
+    relay_start(&relay, fleet.pg.port);
+    struct instance_settings by_relay = {.dsn = server_conninfo_at(&fleet.pg, relay.port),
+                                         .election = ELECTION_SHORT};
+    by_relay = fleet_settings(&fleet, &by_relay);
+    instance_configure(A, &by_relay);
+    fleet_begin(&fleet);
+}
+
+static bool has_lost(void *instance)
+{
+    const struct instance *i = instance;
+
+    return instance_logged(i, "lost", "") + instance_logged(i, "fenced", "") +
+               instance_logged(i, "released", "") >
+           0;
+}
+
+Test(lease, is_renewed_for_as_long_as_nothing_happens)
+{
+    fleet_make(&fleet, 2, &short_lease);
+    fleet_begin(&fleet);
+
+    cr_expect(wait_never(has_lost, A, DUR_S(7)), "%s",
+              text_tail(A->log)); /* two leases of 3 s, and more */
+
+    cr_expect_eq(diary_terms(&fleet.diary), 1);
+    fleet_check(&fleet);
+}
+
+Test(lease, a_stopped_worker_is_fenced_by_its_supervisor)
+{
+    fleet_make(&fleet, 2, &short_lease);
+    fleet_begin(&fleet);
+    pid_t worker = instance_wait_child(A, "worker", 0);
+
+    cr_assert_eq(kill(worker, SIGSTOP), 0);
+
+    instance_wait(A, "fenced", "reason=worker_hung");
+    instance_wait(B, "elected", "");
+    diary_wait(&fleet.diary, "b", 20);
+    cr_expect_not(process_lives(worker));
+    fleet_check(&fleet);
+}
+
+/* Here nothing of a can act: the server's idle_session_timeout frees the key. What a's jobs do
+ * after its waking and before its first heartbeat is not covered (DESIGN.md section 4), so the
+ * diary is not checked. */
+Test(lease, of_a_stopped_instance_ends_by_the_server)
+{
+    fleet_make(&fleet, 2, &short_lease);
+    fleet_begin(&fleet);
+
+    program_signal_tree(&A->supervisor, SIGSTOP);
+    instance_wait(B, "elected", "");
+    diary_wait(&fleet.diary, "b", 0);
+    program_signal_tree(&A->supervisor, SIGCONT);
+
+    cr_expect(wait_until(has_lost, A, WAIT_LIMIT), "%s", text_tail(A->log));
+    instance_mark(A);
+    instance_wait(A, "seat_taken", "");
+    size_t before = diary_lines(&fleet.diary, "a");
+    size_t others = diary_lines(&fleet.diary, "b");
+    diary_wait(&fleet.diary, "b", others + 20);
+    cr_expect_eq(diary_lines(&fleet.diary, "a"), before, "a job of the old leader lives on");
+    poller_check(&fleet.poller);
+}
+
+Test(lease, a_session_that_the_server_ends_is_noticed_at_once)
+{
+    fleet_make(&fleet, 2, &(struct instance_settings){.election = ELECTION_CALM});
+    fleet_begin(&fleet);
+    PGconn *conn = server_connect(&fleet.pg, "test");
+    char *sql = text_format("SELECT pg_terminate_backend(%d)", leader_pid(conn));
+
+    server_do(conn, sql);
+
+    instance_wait(A, "lost", "reason=session_ended");
+    instance_wait(B, "takeover_wait", "");
+    diary_wait(&fleet.diary, "b", 20);
+    free(sql);
+    PQfinish(conn);
+    fleet_check(&fleet);
+}
+
+Test(lease, a_restart_of_the_server_ends_the_term_and_somebody_leads_again)
+{
+    fleet_make(&fleet, 3, &short_lease);
+    fleet_begin(&fleet);
+
+    server_stop(&fleet.pg);
+    instance_wait(A, "lost", "");
+    server_resume(&fleet.pg);
+
+    for (size_t i = 0; i < fleet.count; i++) {
+        cr_expect(process_lives(fleet.member[i].supervisor.pid));
+    }
+    struct instance *leader = instances_wait_leader(fleet.member, 3);
+    size_t before = diary_lines(&fleet.diary, leader->name);
+    diary_wait(&fleet.diary, leader->name, before + 10);
+    fleet_check(&fleet);
+}
+
+Test(lease, a_crash_of_the_server_ends_the_term_and_somebody_leads_again)
+{
+    fleet_make(&fleet, 3, &short_lease);
+    fleet_begin(&fleet);
+
+    server_crash(&fleet.pg);
+    instance_wait(A, "lost", "");
+    server_resume(&fleet.pg);
+
+    struct instance *leader = instances_wait_leader(fleet.member, 3);
+    size_t before = diary_lines(&fleet.diary, leader->name);
+    diary_wait(&fleet.diary, leader->name, before + 10);
+    fleet_check(&fleet);
+}
+
+static const struct {
+    const char *title;
+    enum relay_state state;
+} cuts[] = {
+    {"the cable is pulled", RELAY_STALL},
+    {"what the leader says does not arrive", RELAY_STALL_UP},
+    {"what the server says does not arrive", RELAY_STALL_DOWN},
+    {"the leader's side is reset, and the server is not told", RELAY_RESET_INSTANCE},
+    {"both sides are reset", RELAY_RESET},
+};
+
+static void cut(size_t row)
+{
+    fleet_with_relay(2);
+
+    relay_set(&relay, cuts[row].state);
+
+    cr_expect(wait_until(has_lost, A, WAIT_LIMIT), "%s:\n%s", cuts[row].title, text_tail(A->log));
+    instance_wait(B, "elected", "");
+    diary_wait(&fleet.diary, "b", 20);
+
+    /* When the cable is back, a is a sound follower. */
+    instance_mark(A);
+    relay_set(&relay, RELAY_PASS);
+    instance_wait(A, "seat_taken", "");
+    relay_stop(&relay);
+    fleet_check(&fleet);
+}
+
+Test(lease, of_a_leader_whose_cable_is_pulled_ends)
+{
+    cut(0);
+}
+
+Test(lease, of_a_leader_that_cannot_be_heard_ends)
+{
+    cut(1);
+}
+
+Test(lease, of_a_leader_that_cannot_hear_ends)
+{
+    cut(2);
+}
+
+Test(lease, of_a_leader_whose_side_was_reset_ends)
+{
+    cut(3);
+}
+
+Test(lease, of_a_leader_whose_connection_was_reset_ends)
+{
+    cut(4);
+}
+
+static bool nobody_holds_the_key(void *conn)
+{
+    return leader_pid(conn) == 0;
+}
+
+/* Nobody else is there to take the key: that the server lets go of it must not depend on a heir. */
+Test(lease, of_a_lonely_leader_is_ended_by_the_server_and_won_again)
+{
+    fleet_with_relay(1);
+    PGconn *conn = server_connect(&fleet.pg, "test");
+
+    relay_set(&relay, RELAY_STALL);
+    cr_expect(wait_until(nobody_holds_the_key, conn, WAIT_LIMIT));
+    cr_expect(wait_until(has_lost, A, WAIT_LIMIT), "%s", text_tail(A->log));
+    instance_mark(A);
+    relay_set(&relay, RELAY_PASS);
+
+    instance_wait(A, "elected", "");
+    size_t before = diary_lines(&fleet.diary, "a");
+    diary_wait(&fleet.diary, "a", before + 10);
+    cr_expect_eq(diary_terms(&fleet.diary), 2);
+    PQfinish(conn);
+    relay_stop(&relay);
+    fleet_check(&fleet);
+}
+
+Test(lease, a_heir_whose_cable_is_pulled_gives_its_seat_to_another)
+{
+    fleet_make(&fleet, 3, &short_lease);
+    relay_start(&relay, fleet.pg.port);
+    struct instance_settings by_relay = {.dsn = server_conninfo_at(&fleet.pg, relay.port),
+                                         .election = ELECTION_SHORT};
+    by_relay = fleet_settings(&fleet, &by_relay);
+    instance_configure(B, &by_relay);
+    fleet_begin(&fleet);
+
+    relay_set(&relay, RELAY_STALL);
+
+    instance_wait(&fleet.member[2], "seat_taken", "");
+    instance_stop(A);
+    instance_wait(&fleet.member[2], "elected", "");
+    cr_expect_eq(instance_logged(B, "elected", ""), 0);
+    relay_stop(&relay);
+    fleet_check(&fleet);
+}
+
+Test(lease, a_probe_that_is_killed_does_not_end_the_term)
+{
+    fleet_make(&fleet, 2, NULL);
+    fleet_begin(&fleet);
+    pid_t probe = instance_wait_child(A, "probe", 0);
+
+    cr_assert_eq(kill(probe, SIGKILL), 0);
+
+    (void)instance_wait_child(A, "probe", probe);
+    size_t before = diary_lines(&fleet.diary, "a");
+    diary_wait(&fleet.diary, "a", before + 20);
+    cr_expect_eq(diary_terms(&fleet.diary), 1);
+    fleet_check(&fleet);
+}
+
+Test(lease, a_monitor_that_is_killed_does_not_end_the_term)
+{
+    static struct outcome told;
+    fleet_make(&fleet, 1, NULL);
+    fleet_begin(&fleet);
+    pid_t monitor = instance_wait_child(A, "monitor", 0);
+
+    cr_assert_eq(kill(monitor, SIGKILL), 0);
+
+    (void)instance_wait_child(A, "monitor", monitor);
+    size_t before = diary_lines(&fleet.diary, "a");
+    diary_wait(&fleet.diary, "a", before + 20);
+    instance_command(A, &told, "status", "--is-leader", NULL);
+    cr_expect_eq(told.code, 0, "%s", told.err);
+    cr_expect_eq(diary_terms(&fleet.diary), 1);
+    fleet_check(&fleet);
+}

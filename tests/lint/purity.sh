@@ -1,0 +1,42 @@
+#!/bin/sh
+# The PURE files: what decides, apart from what touches the world. Their objects may call each
+# other, and functions of libc that only look at what they are given: no I/O, no clock, no process,
+# no allocation, and no writable data of their own.
+#
+#   usage: purity.sh BUILD
+set -u
+
+build=$1
+pure="common/backoff common/random common/schedule common/budget common/duration common/identity
+supervisor/election supervisor/restart supervisor/shutdown
+worker/database/lease worker/leader/takeover worker/leader/scheduler worker/leader/heap worker/probe/seat"
+
+harmless='mem(cpy|cmp|move|set|chr)|str(n?cmp|n?casecmp|len|n?len|n?chr|rchr|spn|cspn|str)|strto(l|ll|ul|ull|imax|umax)
+v?snprintf|__v?snprintf_chk|__(mem|str)[a-z]*_chk|__isoc23_strto[a-z]*
+__assert_fail|__assert|__stack_chk_fail|__errno_location|__ctype_(b|tolower|toupper)_loc|isdigit|isspace|isalpha|isalnum|tolower
+__(asan|ubsan|gcov)_.*|_GLOBAL_OFFSET_TABLE_'
+harmless=$(printf '%s' "$harmless" | tr '\n' '|')
+
+bad=0
+objects=
+for name in $pure; do
+    if [ -e "$name.c" ]; then
+        objects="$objects $build/$name.o"
+    fi
+done
+ours=$(nm --defined-only -g $objects | awk 'NF == 3 { print $3 }' | sort -u | tr '\n' '|')
+
+for object in $objects; do
+    impure=$(nm -u "$object" | awk '{ print $2 }' | grep -vxE "(${ours}${harmless})")
+    if [ -n "$impure" ]; then
+        echo "purity: $object calls" $impure >&2
+        bad=1
+    fi
+    # Tables of constants are in .rodata or .data.rel.ro; these could change.
+    data=$(size -A "$object" | awk '$1 ~ /^\.(data|bss|data\.rel|data\.rel\.local)$/ && $2 > 0 { print $1 }')
+    if [ -n "$data" ]; then
+        echo "purity: $object has writable data in" $data >&2
+        bad=1
+    fi
+done
+exit "$bad"

@@ -1,0 +1,75 @@
+#include "tests/support/fleet.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/text.h"
+
+struct instance_settings fleet_settings(const struct fleet *f,
+                                        const struct instance_settings *settings)
+{
+    struct instance_settings all =
+        settings == NULL ? (struct instance_settings){.dsn = NULL} : *settings;
+
+    all.dsn = all.dsn == NULL ? server_conninfo(&f->pg, SERVER_TLS) : all.dsn;
+    all.election = all.election == NULL ? ELECTION_CALM : all.election;
+    all.job = all.job == NULL ? f->diary.job : all.job;
+    return all;
+}
+
+void fleet_make(struct fleet *f, size_t count, const struct instance_settings *settings)
+{
+    static const char *const names[FLEET_MAX] = {"a", "b", "c", "d"};
+
+    cr_assert(count <= FLEET_MAX);
+    f->count = count;
+    workdir_make(&f->dir);
+    server_start(&f->pg, &f->dir, "pg", NULL);
+    diary_make(&f->diary, &f->dir);
+    poller_start(&f->poller, &f->pg, LEADER_KEY);
+
+    struct instance_settings all = fleet_settings(f, settings);
+    for (size_t i = 0; i < count; i++) {
+        instance_make(&f->member[i], &f->dir, names[i], &all);
+    }
+}
+
+void fleet_begin(struct fleet *f)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        instance_start(&f->member[i], NULL);
+        if (i == 0) {
+            instance_wait(&f->member[i], "elected", "");
+        } else if (i == 1) {
+            instance_wait(&f->member[i], "seat_taken", "");
+        }
+    }
+    diary_wait(&f->diary, "a", 10);
+}
+
+void fleet_check(struct fleet *f)
+{
+    diary_check(&f->diary);
+    poller_check(&f->poller);
+    for (size_t i = 0; i < f->count; i++) {
+        char *log = text_read(f->member[i].log);
+        cr_expect_null(strstr(log, "Assertion"), "%s:\n%s", f->member[i].name, log);
+        free(log);
+    }
+}
+
+int leader_pid(PGconn *conn)
+{
+    char sql[256];
+
+    (void)snprintf(
+        sql, sizeof sql,
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+        " AND classid = %" PRIu32 " AND objid = %" PRIu32,
+        (uint32_t)((uint64_t)LEADER_KEY >> 32), (uint32_t)((uint64_t)LEADER_KEY & UINT32_MAX));
+    const char *pid = server_scalar(conn, sql);
+    return pid == NULL ? 0 : (int)strtol(pid, NULL, 10);
+}

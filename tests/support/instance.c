@@ -1,0 +1,317 @@
+#include "tests/support/instance.h"
+
+#include <criterion/criterion.h>
+#include <limits.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/support/text.h"
+
+enum { WORDS_MAX = 32, BELOW_MAX = 256 };
+
+const char *pgbaton_path(void)
+{
+    static char path[PATH_MAX];
+    const char *given = getenv("PGBATON");
+
+    cr_assert_not_null(realpath(given != NULL ? given : "build/pgbaton", path),
+                       "there is no build/pgbaton");
+    return path;
+}
+
+static const char *or_nothing(const char *text)
+{
+    return text == NULL ? "" : text;
+}
+
+void instance_configure(struct instance *i, const struct instance_settings *settings)
+{
+    char *dsn = settings->dsn == NULL ? NULL : text_format("dsn = %s\n", settings->dsn);
+    char *text = text_format("[pgbaton]\ninstance = %s\nrun_dir = %s\n%s\n"
+                             "[database]\n%s%s\n"
+                             "[election]\n%s\n"
+                             "[jobs]\n%s\n"
+                             "%s\n",
+                             i->name, i->run_dir, or_nothing(settings->pgbaton), or_nothing(dsn),
+                             or_nothing(settings->database), or_nothing(settings->election),
+                             or_nothing(settings->jobs), or_nothing(settings->job));
+
+    text_write(i->ini, text);
+    free(text);
+    free(dsn);
+}
+
+void instance_make(struct instance *i, const struct workdir *w, const char *name,
+                   const struct instance_settings *settings)
+{
+    *i = (struct instance){.supervisor = {.line = -1}};
+    (void)snprintf(i->name, sizeof i->name, "%s", name);
+    (void)snprintf(i->dir, sizeof i->dir, "%s/%s", w->path, name);
+    (void)snprintf(i->ini, sizeof i->ini, "%s/pgbaton.ini", i->dir);
+    (void)snprintf(i->run_dir, sizeof i->run_dir, "%s/run", i->dir);
+    (void)snprintf(i->log, sizeof i->log, "%s/log", i->dir);
+    cr_assert_eq(mkdir(i->dir, 0755), 0);
+    instance_configure(i, settings);
+}
+
+void instance_start(struct instance *i, const char *const *words)
+{
+    const char *argv[WORDS_MAX] = {pgbaton_path(), "run", "-c", i->ini};
+    size_t count = 4;
+    struct program_spec spec = {.argv = argv,
+                                .environment = i->environment,
+                                .output = i->log,
+                                .errors = i->log,
+                                .user = i->user};
+
+    while (words != NULL && *words != NULL && count < WORDS_MAX - 1) {
+        argv[count++] = *words++;
+    }
+    if (i->user != NULL && geteuid() == 0) {
+        const struct passwd *account = getpwnam(i->user);
+        cr_assert_not_null(account);
+        cr_assert_eq(chown(i->dir, account->pw_uid, account->pw_gid), 0);
+    }
+    program_start(&i->supervisor, &spec);
+}
+
+void instance_mark(struct instance *i)
+{
+    struct stat about;
+
+    i->mark = stat(i->log, &about) == 0 ? (size_t)about.st_size : 0;
+}
+
+/* The event (NULL: any) of a line "TIME level role: event pairs", and whether the line holds the
+ * text. */
+static bool line_is(const char *line, size_t length, const char *event, const char *text)
+{
+    char copy[8192];
+    char said[64];
+
+    (void)snprintf(copy, sizeof copy, "%.*s",
+                   (int)(length < sizeof copy ? length : sizeof copy - 1), line);
+    if (event == NULL) {
+        return strstr(copy, text) != NULL;
+    }
+    if (sscanf(copy, "%*s %*s %*s %63s", said) != 1 || strcmp(said, event) != 0) {
+        return false;
+    }
+    return strstr(copy, text) != NULL;
+}
+
+static size_t count_lines(const char *log, const char *event, const char *text)
+{
+    size_t count = 0;
+
+    for (const char *line = log; *line != '\0';) {
+        size_t length = strcspn(line, "\n");
+        count += line_is(line, length, event, text);
+        line += length + (line[length] == '\n');
+    }
+    return count;
+}
+
+size_t instance_logged(const struct instance *i, const char *event, const char *text)
+{
+    char *log = text_read(i->log);
+    size_t count = strlen(log) < i->mark ? 0 : count_lines(log + i->mark, event, text);
+
+    free(log);
+    return count;
+}
+
+struct wanted {
+    struct instance *instance;
+    const char *event;
+    const char *text;
+};
+
+static bool was_logged(void *ctx)
+{
+    const struct wanted *w = ctx;
+
+    return instance_logged(w->instance, w->event, w->text) > 0;
+}
+
+void instance_wait(struct instance *i, const char *event, const char *text)
+{
+    struct wanted wanted = {.instance = i, .event = event, .text = text};
+
+    cr_assert(wait_until(was_logged, &wanted, WAIT_LIMIT), "%s: no '%s' with '%s' in its log:\n%s",
+              i->name, event, text, text_tail(i->log));
+}
+
+void instance_wait_text(struct instance *i, const char *text)
+{
+    instance_wait(i, NULL, text);
+}
+
+bool instance_leads(const struct instance *i)
+{
+    char *log = text_read(i->log);
+    bool leads = false;
+
+    for (const char *line = log; *line != '\0';) {
+        size_t length = strcspn(line, "\n");
+        if (line_is(line, length, "elected", "")) {
+            leads = true;
+        } else if (line_is(line, length, "released", "") || line_is(line, length, "lost", "") ||
+                   line_is(line, length, "fenced", "")) {
+            leads = false;
+        }
+        line += length + (line[length] == '\n');
+    }
+    free(log);
+    return leads && (i->supervisor.line < 0 || process_lives(i->supervisor.pid));
+}
+
+struct fleet {
+    struct instance *list;
+    size_t count;
+    struct instance *leader;
+};
+
+static bool one_leads(void *ctx)
+{
+    struct fleet *f = ctx;
+    size_t leaders = 0;
+
+    for (size_t n = 0; n < f->count; n++) {
+        if (process_lives(f->list[n].supervisor.pid) && instance_leads(&f->list[n])) {
+            f->leader = &f->list[n];
+            leaders++;
+        }
+    }
+    return leaders == 1;
+}
+
+struct instance *instances_wait_leader(struct instance *list, size_t count)
+{
+    struct fleet fleet = {.list = list, .count = count};
+
+    cr_assert(wait_until(one_leads, &fleet, WAIT_LIMIT), "nobody leads:\n%s",
+              text_tail(list[0].log));
+    return fleet.leader;
+}
+
+int instance_wait_exit(struct instance *i)
+{
+    int code = program_wait(&i->supervisor, WAIT_LIMIT);
+
+    cr_assert(code >= 0, "%s does not end:\n%s", i->name, text_tail(i->log));
+    return code;
+}
+
+void instance_stop(struct instance *i)
+{
+    program_signal(&i->supervisor, SIGTERM);
+    cr_assert_eq(instance_wait_exit(i), 0, "%s:\n%s", i->name, text_tail(i->log));
+    cr_assert(program_wait_all(&i->supervisor, WAIT_LIMIT), "%s left a process over", i->name);
+}
+
+pid_t instance_child(const struct instance *i, const char *role)
+{
+    pid_t below[BELOW_MAX];
+    size_t count = processes_below(i->supervisor.guard, below, BELOW_MAX);
+
+    for (size_t n = 0; n < count; n++) {
+        const char *title = process_title(below[n]);
+        if (strncmp(title, "pgbaton: ", 9) == 0 && strstr(title, role) != NULL) {
+            return below[n];
+        }
+    }
+    return 0;
+}
+
+struct wanted_child {
+    struct instance *instance;
+    const char *role;
+    pid_t before;
+    pid_t found;
+};
+
+static bool child_is_there(void *ctx)
+{
+    struct wanted_child *w = ctx;
+
+    w->found = instance_child(w->instance, w->role);
+    return w->found != 0 && w->found != w->before;
+}
+
+pid_t instance_wait_child(struct instance *i, const char *role, pid_t before)
+{
+    struct wanted_child wanted = {.instance = i, .role = role, .before = before};
+
+    cr_assert(wait_until(child_is_there, &wanted, WAIT_LIMIT), "%s has no %s:\n%s", i->name, role,
+              text_tail(i->log));
+    return wanted.found;
+}
+
+static void take_output(const char *path, char *ret_text, size_t size)
+{
+    char *text = text_read(path);
+
+    (void)snprintf(ret_text, size, "%s", text);
+    free(text);
+    (void)unlink(path);
+}
+
+static void run_command(const char *dir, struct outcome *ret, const char *const *argv,
+                        const char *const *environment, const char *user)
+{
+    char out[160];
+    char err[160];
+    static unsigned number;
+
+    number++;
+    (void)snprintf(out, sizeof out, "%s/out.%d.%u", dir, (int)getpid(), number);
+    (void)snprintf(err, sizeof err, "%s/err.%d.%u", dir, (int)getpid(), number);
+    struct program_spec spec = {
+        .argv = argv, .environment = environment, .output = out, .errors = err, .user = user};
+
+    ret->code = program_run(&spec);
+    take_output(out, ret->out, sizeof ret->out);
+    take_output(err, ret->err, sizeof ret->err);
+}
+
+void instance_command(const struct instance *i, struct outcome *ret, const char *command, ...)
+{
+    const char *argv[WORDS_MAX] = {pgbaton_path(), command, "-c", i->ini};
+    size_t count = 4;
+    const char *word;
+    va_list args;
+
+    va_start(args, command);
+    while ((word = va_arg(args, const char *)) != NULL && count < WORDS_MAX - 1) {
+        argv[count++] = word;
+    }
+    va_end(args);
+    run_command(i->dir, ret, argv, NULL, i->user);
+}
+
+json_t *instance_status(const struct instance *i)
+{
+    static struct outcome told;
+
+    instance_command(i, &told, "status", "--json", NULL);
+    return told.code == 0 ? json_loads(told.out, 0, NULL) : NULL;
+}
+
+void pgbaton_command(const struct workdir *w, struct outcome *ret, const char *const *words,
+                     const char *const *environment)
+{
+    const char *argv[WORDS_MAX] = {pgbaton_path()};
+    size_t count = 1;
+
+    while (*words != NULL && count < WORDS_MAX - 1) {
+        argv[count++] = *words++;
+    }
+    run_command(w->path, ret, argv, environment, NULL);
+}

@@ -1,0 +1,31 @@
+/*
+ * relay.h - a cable that can be pulled: a TCP relay between an instance and
+ * its server, in a process of its own.
+ */
+#ifndef PGBATON_TESTS_SUPPORT_RELAY_H
+#define PGBATON_TESTS_SUPPORT_RELAY_H
+
+#include <sys/types.h>
+
+struct relay {
+    unsigned port; /* to connect to, on 127.0.0.1 */
+    pid_t pid;
+    int line; /* to the process; its end of file ends the relay */
+};
+
+enum relay_state {
+    RELAY_PASS = 'p',           /* everything goes through */
+    RELAY_STALL = 's',          /* nothing does, and nobody is told: the cable is pulled */
+    RELAY_STALL_UP = 'u',       /* what the instance says does not arrive */
+    RELAY_STALL_DOWN = 'd',     /* what the server says does not arrive */
+    RELAY_RESET = 'r',          /* every connection is reset on both sides, new ones too */
+    RELAY_RESET_INSTANCE = 'i', /* the instance's side only; the server is not told */
+};
+
+/* relay_start - to 127.0.0.1 at that port. Ends the test if it cannot. */
+void relay_start(struct relay *r, unsigned server_port);
+/* relay_set - returns when it is so. */
+void relay_set(struct relay *r, enum relay_state state);
+void relay_stop(struct relay *r);
+
+#endif

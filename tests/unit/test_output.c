@@ -1,0 +1,181 @@
+#include <criterion/criterion.h>
+#include <ev.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "worker/leader/output.h"
+
+static struct outputs all;
+static int log_file;
+static int end;
+static struct output *out;
+
+static void up(void)
+{
+    all = (struct outputs){.loop = ev_loop_new(0)};
+    log_file = memfd_create("log", MFD_CLOEXEC);
+    log_fd(log_file);
+    out = output_open(&all, "backup", "stdout", &end);
+    cr_assert_not_null(out);
+}
+
+static void down(void)
+{
+    log_fd(2);
+    ev_loop_destroy(all.loop);
+    (void)close(log_file);
+}
+
+TestSuite(output, .init = up, .fini = down, .timeout = 60);
+
+static void job_prints(const char *text)
+{
+    cr_assert_eq(write(end, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static void job_closes(void)
+{
+    (void)close(end);
+}
+
+/* As many turns as there is something to do: none of them waits. */
+static void turn(int count)
+{
+    for (int i = 0; i < count; i++) {
+        (void)ev_run(all.loop, EVRUN_NOWAIT);
+    }
+}
+
+static const char *logged(void)
+{
+    static char text[1 << 20];
+    ssize_t length = pread(log_file, text, sizeof(text) - 1, 0);
+
+    cr_assert(length >= 0);
+    text[length] = '\0';
+    return text;
+}
+
+static unsigned lines(void)
+{
+    unsigned count = 0;
+
+    for (const char *p = logged(); (p = strchr(p, '\n')) != NULL; p++) {
+        count++;
+    }
+    return count;
+}
+
+static bool has_logged(const char *what)
+{
+    return strstr(logged(), what) != NULL;
+}
+
+Test(output, a_line_is_an_event_with_the_jobs_name)
+{
+    job_prints("one\ntwo\n");
+    turn(2);
+    cr_expect(has_logged("output job=backup stream=stdout text=\"one\"\n"), "%s", logged());
+    cr_expect(has_logged("output job=backup stream=stdout text=\"two\"\n"), "%s", logged());
+    job_closes();
+    output_let_go(out);
+    cr_expect_eq(all.count, 0);
+}
+
+Test(output, a_line_may_come_in_pieces)
+{
+    job_prints("be");
+    turn(2);
+    cr_expect_eq(lines(), 0);
+    job_prints("gun\r\n");
+    turn(2);
+    cr_expect(has_logged("text=\"begun\"\n"), "%s", logged());
+    job_closes();
+    output_let_go(out);
+}
+
+Test(output, the_last_line_needs_no_end)
+{
+    job_prints("done");
+    job_closes();
+    output_let_go(out);
+    cr_expect(has_logged("text=\"done\"\n"), "%s", logged());
+    cr_expect_eq(all.count, 0);
+}
+
+Test(output, an_end_before_the_jobs_end_is_kept)
+{
+    job_prints("done");
+    job_closes();
+    turn(3);
+    cr_expect(has_logged("text=\"done\"\n"), "%s", logged());
+    cr_expect_eq(all.count, 1, "the run still knows it");
+    output_let_go(out);
+    cr_expect_eq(all.count, 0);
+}
+
+Test(output, a_long_line_is_cut_between_characters)
+{
+    char text[3 * OUTPUT_LINE_MAX];
+
+    /* An odd byte first, so that a two-byte character lies across each cut. */
+    text[0] = 'x';
+    for (size_t i = 1; i + 2 < sizeof(text); i += 2) {
+        (void)memcpy(text + i, "\xc3\xa4", 2);
+    }
+    text[sizeof(text) - 3] = '\n';
+    text[sizeof(text) - 2] = '\0';
+    job_prints(text);
+    turn(5);
+    cr_expect_eq(lines(), 3, "%u pieces", lines());
+    cr_expect_not(has_logged("\\x"), "a character was cut");
+    job_closes();
+    output_let_go(out);
+}
+
+Test(output, a_job_that_prints_without_end_has_its_share_of_a_turn)
+{
+    char text[4000];
+
+    (void)memset(text, '\n', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    job_prints(text);
+    unsigned before = 0;
+    for (int i = 0; i < 200; i++) {
+        turn(1);
+        cr_assert(lines() - before <= OUTPUT_LINES_A_TURN, "%u in one turn", lines() - before);
+        before = lines();
+    }
+    cr_expect_eq(lines(), sizeof(text) - 1, "nothing is lost");
+    job_closes();
+    output_let_go(out);
+}
+
+Test(output, a_pipe_that_a_grandchild_holds_is_let_go_and_read_on)
+{
+    job_prints("before ");
+    turn(1);
+    output_let_go(out);
+    cr_expect(has_logged("text=\"before \"\n"), "%s", logged());
+    cr_expect_eq(all.count, 1);
+    job_prints("after\n");
+    turn(2);
+    cr_expect(has_logged("text=\"after\"\n"), "%s", logged());
+    job_closes();
+    turn(2);
+    cr_expect_eq(all.count, 0, "freed at its end");
+}
+
+Test(output, the_end_of_a_term_closes_what_was_let_go)
+{
+    output_let_go(out);
+    job_prints("last words");
+    outputs_close(&all);
+    cr_expect(has_logged("text=\"last words\"\n"), "%s", logged());
+    cr_expect_eq(all.count, 0);
+    job_closes();
+}

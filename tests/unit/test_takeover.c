@@ -1,0 +1,125 @@
+#include "worker/leader/takeover.h"
+
+#include <criterion/criterion.h>
+
+#include "common/array.h"
+
+#define SYSTEM(id, line)                                                                           \
+    {                                                                                              \
+        .system_id = (id), .timeline = (line)                                                      \
+    }
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    struct epoch stored;
+    struct server_identity stored_server;
+    struct server_identity now;
+    struct epoch next;
+} epochs[] = {
+    {"the first term of a fresh cluster is 1.1",
+        {0, 0}, SYSTEM(0, 0), SYSTEM(7, 1), {1, 1}},
+    {"a first term starts at its timeline, as a standby that lost it must not repeat it",
+        {0, 0}, SYSTEM(0, 0), SYSTEM(7, 5), {5, 1}},
+    {"the next term on the same server counts on",
+        {1, 7}, SYSTEM(7, 1), SYSTEM(7, 1), {1, 8}},
+    {"a promotion raises the generation",
+        {1, 7}, SYSTEM(7, 1), SYSTEM(7, 2), {2, 8}},
+    {"three promotions raise it by three",
+        {1, 7}, SYSTEM(7, 1), SYSTEM(7, 4), {4, 8}},
+    {"another system raises it by one, though its timeline starts over",
+        {4, 7}, SYSTEM(7, 4), SYSTEM(8, 1), {5, 8}},
+    {"another system raises it by one, whatever its timeline",
+        {1, 7}, SYSTEM(7, 1), SYSTEM(8, 9), {2, 8}},
+    {"older files put back never repeat an epoch",
+        {4, 7}, SYSTEM(7, 4), SYSTEM(7, 2), {5, 8}},
+    {"without a server (a file) only the number rises",
+        {1, 7}, SYSTEM(0, 0), SYSTEM(0, 0), {1, 8}},
+    {"the first term without a server is 1.1",
+        {0, 0}, SYSTEM(0, 0), SYSTEM(0, 0), {1, 1}},
+};
+/* clang-format on */
+
+Test(takeover, epochs_only_grow)
+{
+    for (size_t i = 0; i < ARRAY_LEN(epochs); i++) {
+        struct epoch got = takeover_epoch(epochs[i].stored, epochs[i].stored_server, epochs[i].now);
+
+        cr_expect(epoch_equal(got, epochs[i].next), "%s: %s", epochs[i].title, epoch_text(got).is);
+    }
+}
+
+static const struct takeover_rules usual = {
+    .takeover_delay = DUR_S(2),
+    .kill_margin = DUR_MS(250),
+    .lease = DUR_S(15),
+    .server = SYSTEM(7, 1),
+};
+static const struct takeover_rules opted_out = {
+    .takeover_delay = 0,
+    .kill_margin = DUR_MS(250),
+    .lease = DUR_S(15),
+    .server = SYSTEM(7, 1),
+};
+
+#define TERM(id, line, clean, lease_s, grace_ms, ago_ms)                                           \
+    {                                                                                              \
+        .server = SYSTEM(id, line), .ended_cleanly = (clean), .lease = DUR_S(lease_s),             \
+        .heartbeat = DUR_S(1), .loss_grace = DUR_MS(grace_ms), .superseded_ago = DUR_MS(ago_ms)    \
+    }
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    const struct takeover_rules *rules;
+    size_t count;
+    struct takeover_term terms[3];
+    dur_ns wait;
+    enum takeover_reason reason;
+} waits[] = {
+    {"nobody before: nothing to wait for",
+        &usual, 0, {TERM(7, 1, true, 15, 500, 0)}, 0, TAKEOVER_CLEAN},
+    {"not at all after a clean end",
+        &usual, 1, {TERM(7, 1, true, 15, 500, 0)}, 0, TAKEOVER_CLEAN},
+    {"takeover_delay after an unclean end",
+        &usual, 1, {TERM(7, 1, false, 15, 500, 0)}, DUR_S(2), TAKEOVER_UNCLEAN},
+    {"at least what the one before needs to kill its jobs",
+        &usual, 1, {TERM(7, 1, false, 15, 4000, 0)}, DUR_MS(5250), TAKEOVER_UNCLEAN},
+    {"takeover_delay = 0 opts out of it",
+        &opted_out, 1, {TERM(7, 1, false, 15, 4000, 0)}, 0, TAKEOVER_CLEAN},
+    {"one full lease after a change of the timeline, though the end was clean",
+        &usual, 1, {TERM(7, 2, true, 15, 500, 0)}, DUR_S(15), TAKEOVER_HISTORY},
+    {"one full lease on another system",
+        &usual, 1, {TERM(8, 1, false, 15, 500, 0)}, DUR_S(15), TAKEOVER_HISTORY},
+    {"and nobody opts out of that",
+        &opted_out, 1, {TERM(8, 1, true, 15, 500, 0)}, DUR_S(15), TAKEOVER_HISTORY},
+    {"it is the lease of the one before, where that is longer",
+        &usual, 1, {TERM(7, 2, true, 60, 500, 0)}, DUR_S(60), TAKEOVER_HISTORY},
+    {"and ours, where that is longer: the lost tail may hide one like ours",
+        &usual, 1, {TERM(7, 2, true, 5, 500, 0)}, DUR_S(15), TAKEOVER_HISTORY},
+    {"a term that was released while it waited has waited for nobody",
+        &usual, 2, {TERM(7, 1, true, 15, 500, 0), TERM(7, 1, false, 15, 500, 300)},
+        DUR_MS(1700), TAKEOVER_UNCLEAN},
+    {"one that was superseded long ago counts no more",
+        &usual, 2, {TERM(7, 1, true, 15, 500, 0), TERM(7, 1, false, 15, 500, 2000)},
+        0, TAKEOVER_CLEAN},
+    {"the longest of them counts",
+        &usual, 3,
+        {TERM(7, 1, false, 15, 500, 0), TERM(7, 2, true, 15, 500, 5000), TERM(7, 1, false, 15, 500, 99)},
+        DUR_S(10), TAKEOVER_HISTORY},
+    {"a database clock that was set back shortens nothing",
+        &usual, 1, {TERM(7, 1, false, 15, 500, -9000)}, DUR_S(2), TAKEOVER_UNCLEAN},
+};
+/* clang-format on */
+
+Test(takeover, waits_by_the_numbers_of_the_terms_before)
+{
+    for (size_t i = 0; i < ARRAY_LEN(waits); i++) {
+        struct takeover got = takeover_decide(waits[i].rules, waits[i].terms, waits[i].count);
+
+        cr_expect(got.wait == waits[i].wait, "%s: %lld ms", waits[i].title,
+                  (long long)(got.wait / DUR_MS(1)));
+        cr_expect(got.reason == waits[i].reason, "%s: %s", waits[i].title,
+                  takeover_reason_name(got.reason));
+    }
+}

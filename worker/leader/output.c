@@ -1,0 +1,302 @@
+#include "worker/leader/output.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/identity.h"
+#include "common/log.h"
+
+struct output {
+    struct outputs *all;
+    struct output *next;
+    struct output *previous;
+    ev_io readable;
+    ev_timer again; /* lines are left over from the last turn */
+    int fd;
+    bool let_go;
+    const char *stream;
+    size_t used;
+    char job[JOB_NAME_MAX];
+    char buffer[OUTPUT_BUFFER];
+};
+
+static void unlink_output(struct output *out)
+{
+    struct outputs *all = out->all;
+
+    if (out->previous != NULL) {
+        out->previous->next = out->next;
+    } else {
+        all->first = out->next;
+    }
+    if (out->next != NULL) {
+        out->next->previous = out->previous;
+    }
+    all->count--;
+}
+
+static void free_output(struct output *out)
+{
+    ev_io_stop(out->all->loop, &out->readable);
+    ev_timer_stop(out->all->loop, &out->again);
+    if (out->fd != -1) {
+        (void)close(out->fd);
+    }
+    unlink_output(out);
+    free(out);
+}
+
+/* Not in the middle of a character of UTF-8. */
+static size_t whole_characters(const char *text, size_t length)
+{
+    size_t cut = length;
+
+    while (cut > length - 4 && ((unsigned char)text[cut] & 0xc0U) == 0x80U) {
+        cut--;
+    }
+    return ((unsigned char)text[cut] & 0xc0U) == 0x80U ? length : cut;
+}
+
+/* Bytes of the next piece to log, and of the separator behind it; 0: no whole line is there. */
+static size_t next_piece(const struct output *out, size_t from, size_t *ret_separator)
+{
+    const char *text = out->buffer + from;
+    size_t left = out->used - from;
+    const char *end = memchr(text, '\n', left < OUTPUT_LINE_MAX ? left : OUTPUT_LINE_MAX);
+
+    if (end != NULL) {
+        *ret_separator = 1;
+        return (size_t)(end - text);
+    }
+    *ret_separator = 0;
+    return left > OUTPUT_LINE_MAX ? whole_characters(text, OUTPUT_LINE_MAX) : 0;
+}
+
+static void log_piece(const struct output *out, const char *text, size_t length)
+{
+    if (length > 0 && text[length - 1] == '\r') {
+        length--;
+    }
+    log_job_output(out->job, out->stream, text, length);
+}
+
+/* Returns whether lines are left that this turn was too short for. */
+static bool log_lines(struct output *out, unsigned most)
+{
+    size_t done = 0;
+    bool more = true;
+
+    while (most-- > 0) {
+        size_t separator;
+        size_t length = next_piece(out, done, &separator);
+
+        if (length + separator == 0) {
+            more = false;
+            break;
+        }
+        log_piece(out, out->buffer + done, length);
+        done += length + separator;
+    }
+    out->used -= done;
+    (void)memmove(out->buffer, out->buffer + done, out->used);
+    return more;
+}
+
+static void log_rest(struct output *out)
+{
+    while (log_lines(out, OUTPUT_LINES_A_TURN)) {
+    }
+    if (out->used > 0) {
+        log_piece(out, out->buffer, out->used);
+        out->used = 0;
+    }
+}
+
+/* Returns the bytes read; 0 at the end of the pipe; -EAGAIN when there is nothing. */
+static ssize_t fill(struct output *out)
+{
+    ssize_t count;
+
+    assert(out->used < sizeof(out->buffer));
+    do {
+        count = read(out->fd, out->buffer + out->used, sizeof(out->buffer) - out->used);
+    } while (count == -1 && errno == EINTR);
+    if (count == -1) {
+        return errno == EAGAIN ? -EAGAIN : 0; /* any other error is an end, too */
+    }
+    out->used += (size_t)count;
+    return count;
+}
+
+/* The end: one that was let go is nobody's any more; else the run lets it go later. */
+static void finish(struct output *out)
+{
+    log_rest(out);
+    if (out->let_go) {
+        free_output(out);
+        return;
+    }
+    ev_io_stop(out->all->loop, &out->readable);
+    ev_timer_stop(out->all->loop, &out->again);
+    (void)close(out->fd);
+    out->fd = -1;
+}
+
+static void log_some(struct output *out)
+{
+    struct ev_loop *loop = out->all->loop;
+
+    if (log_lines(out, OUTPUT_LINES_A_TURN)) {
+        ev_io_stop(loop, &out->readable);
+        ev_timer_set(&out->again, 0., 0.);
+        ev_timer_start(loop, &out->again);
+    } else {
+        ev_io_start(loop, &out->readable);
+    }
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct output *out = watcher->data;
+    ssize_t count = fill(out);
+
+    (void)loop;
+    (void)events;
+    if (count == 0) {
+        finish(out);
+    } else if (count > 0) {
+        log_some(out);
+    }
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    log_some(watcher->data);
+}
+
+/* A daemon that was started without 0, 1 and 2 would be given one of them here. */
+static int above_standard(int fd)
+{
+    if (fd == -1 || fd > STDERR_FILENO) {
+        return fd;
+    }
+    int higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    (void)close(fd);
+    return higher;
+}
+
+static int open_pipe(int *ret_read, int *ret_write)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) == -1) {
+        return -1;
+    }
+    ends[0] = above_standard(ends[0]);
+    ends[1] = above_standard(ends[1]);
+    /* Ours does not block; the job's does, as programs expect. */
+    if (ends[0] == -1 || ends[1] == -1 || fcntl(ends[0], F_SETFL, O_NONBLOCK) == -1) {
+        int error = errno;
+
+        (void)close(ends[0]);
+        (void)close(ends[1]);
+        errno = error;
+        return -1;
+    }
+    *ret_read = ends[0];
+    *ret_write = ends[1];
+    return 0;
+}
+
+struct output *output_open(struct outputs *all, const char *job, const char *stream, int *ret_fd)
+{
+    struct output *out = calloc(1, sizeof(*out));
+
+    if (out == NULL) {
+        return NULL;
+    }
+    if (open_pipe(&out->fd, ret_fd) == -1) {
+        int error = errno;
+
+        free(out);
+        errno = error;
+        return NULL;
+    }
+    out->all = all;
+    out->stream = stream;
+    (void)snprintf(out->job, sizeof(out->job), "%s", job);
+    ev_io_init(&out->readable, on_readable, out->fd, EV_READ);
+    ev_timer_init(&out->again, on_again, 0., 0.);
+    out->readable.data = out;
+    out->again.data = out;
+    ev_set_priority(&out->readable, EV_MINPRI);
+    ev_set_priority(&out->again, EV_MINPRI);
+    ev_io_start(all->loop, &out->readable);
+    out->next = all->first;
+    if (out->next != NULL) {
+        out->next->previous = out;
+    }
+    all->first = out;
+    all->count++;
+    return out;
+}
+
+void output_flush(struct output *out)
+{
+    size_t taken = 0;
+
+    while (out != NULL && out->fd != -1 && taken < OUTPUT_LAST_BYTES) {
+        while (log_lines(out, OUTPUT_LINES_A_TURN)) {
+        }
+        ssize_t count = fill(out);
+
+        if (count <= 0) {
+            if (count == 0) {
+                finish(out);
+            }
+            break;
+        }
+        taken += (size_t)count;
+    }
+    if (out != NULL) {
+        log_rest(out);
+    }
+}
+
+void output_let_go(struct output *out)
+{
+    assert(!out->let_go);
+    output_flush(out);
+    out->let_go = true;
+    if (out->fd == -1) {
+        free_output(out);
+    }
+}
+
+void output_drop(struct output *out)
+{
+    if (out != NULL) {
+        free_output(out);
+    }
+}
+
+void outputs_close(struct outputs *all)
+{
+    struct output *next;
+
+    for (struct output *out = all->first; out != NULL; out = next) {
+        next = out->next;
+        if (out->let_go) {
+            (void)fill(out);
+            log_rest(out);
+            free_output(out);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+#include "worker/leader/run.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/process_tree.h"
+#include "worker/leader/environment.h"
+#include "worker/leader/spawn.h"
+
+enum { OUTPUT_FILE_MODE = 0640 };
+
+extern char **environ;
+
+/* The ends that the job writes to; ours to close after the start. */
+struct ends {
+    int output;
+    int error;
+};
+
+static void close_end(int fd)
+{
+    if (fd != -1) {
+        (void)close(fd);
+    }
+}
+
+/* One open file for both, so that they share its position. Opened without waiting for a pipe's reader. */
+static int open_file(const char *path, struct ends *ends, char *reterr, size_t size)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+                  OUTPUT_FILE_MODE);
+
+    if (fd != -1) {
+        (void)fcntl(fd, F_SETFL, O_APPEND); /* the job expects to wait, like any program */
+        ends->output = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        ends->error = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    }
+    if (ends->output == -1 || ends->error == -1) {
+        (void)snprintf(reterr, size, "cannot open output file '%s': %s", path, strerror(errno));
+    }
+    close_end(fd);
+    return ends->error == -1 ? -EIO : 0;
+}
+
+static int open_log(struct run_world *world, struct run *run, const char *job, struct ends *ends,
+                    char *reterr, size_t size)
+{
+    run->standard_output = output_open(&world->outputs, job, "stdout", &ends->output);
+    if (run->standard_output != NULL) {
+        run->standard_error = output_open(&world->outputs, job, "stderr", &ends->error);
+    }
+    if (run->standard_error == NULL) {
+        (void)snprintf(reterr, size, "cannot make a pipe for its output: %s", strerror(errno));
+        return -EIO;
+    }
+    return 0;
+}
+
+static int open_outputs(struct run_world *world, struct run *run, const struct config_job *job,
+                        struct ends *ends, char *reterr, size_t size)
+{
+    switch (job->output) {
+    case OUTPUT_NONE:
+        return 0;
+    case OUTPUT_FILE:
+        return open_file(job->output_file, ends, reterr, size);
+    case OUTPUT_LOG:
+        return open_log(world, run, job->name, ends, reterr, size);
+    }
+    return 0;
+}
+
+/* Without a cgroup a run is only harder to kill: that is no reason not to start it. */
+static int enter_cgroup(const struct run_world *world, struct run *run)
+{
+    int fd = cgroup_make(&world->cgroup, run->number);
+
+    run->in_cgroup = fd >= 0;
+    return fd >= 0 ? fd : -1;
+}
+
+static int launch(struct run_world *world, struct run *run, const struct run_order *order,
+                  char **environment, const struct ends *ends, char *reterr, size_t size)
+{
+    const struct config_job *job = order->job;
+    struct spawn_failure failure;
+    struct spawn what = {
+        .words = job->words,
+        .environment = environment,
+        .directory = job->directory,
+        .account = order->account,
+        .umask = job->umask,
+        .nice = job->nice,
+        .output_fd = ends->output,
+        .error_fd = ends->error,
+        .cgroup_fd = enter_cgroup(world, run),
+    };
+    int rc = spawn_start(&what, &run->pid, &failure);
+
+    close_end(what.cgroup_fd);
+    if (rc < 0) {
+        spawn_explain(&what, &failure, reterr, size);
+    }
+    return rc;
+}
+
+static void remove_cgroup(const struct run_world *world, struct run *run)
+{
+    if (run->in_cgroup) { /* one that leftovers live in stays until the term is swept */
+        (void)cgroup_remove(&world->cgroup, run->number);
+    }
+}
+
+struct run *run_start(struct run_world *world, const struct run_order *order, void *owner,
+                      char *reterr, size_t size)
+{
+    struct ends ends = {.output = -1, .error = -1};
+    struct run *run = calloc(1, sizeof(*run));
+    int rc;
+
+    if (run == NULL) {
+        (void)snprintf(reterr, size, "out of memory");
+        return NULL;
+    }
+    run->owner = owner;
+    run->number = order->number;
+    run->started_at = clock_now();
+    run->started_wall = clock_wall();
+    (void)snprintf(run->id, sizeof(run->id), "%s-%" PRIu64, order->epoch, order->number);
+
+    struct environment_run about = {
+        .run_id = run->id,
+        .epoch = order->epoch,
+        .scheduled_at = order->scheduled_at,
+        .attempt = 1,
+    };
+    char **environment = environment_build(world->config, order->job, order->account, &about,
+                                           environ, reterr, size);
+    if (environment == NULL) {
+        free(run);
+        return NULL;
+    }
+    rc = open_outputs(world, run, order->job, &ends, reterr, size);
+    if (rc == 0) {
+        rc = launch(world, run, order, environment, &ends, reterr, size);
+    }
+    close_end(ends.output);
+    close_end(ends.error);
+    environment_free(environment);
+    if (rc < 0) {
+        output_drop(run->standard_output);
+        output_drop(run->standard_error);
+        remove_cgroup(world, run);
+        free(run);
+        return NULL;
+    }
+    return run;
+}
+
+void run_free(struct run_world *world, struct run *run)
+{
+    if (run->standard_output != NULL) {
+        output_let_go(run->standard_output);
+    }
+    if (run->standard_error != NULL) {
+        output_let_go(run->standard_error);
+    }
+    remove_cgroup(world, run);
+    family_release(&run->family);
+    free(run);
+}
+
+static void look(struct run *run, const struct snapshot *now)
+{
+    if (now != NULL && family_update(&run->family, now, run->reaped ? 0 : run->pid, run->pid) < 0) {
+        log_debug("run_family_unknown", "run=%s", run->id); /* no memory: the next look may do */
+    }
+}
+
+void run_signal(const struct run_world *world, struct run *run, int signal_number,
+                const struct snapshot *now)
+{
+    struct pid_set tree = {.pids = NULL};
+
+    assert(run->pid > 1);
+    look(run, now);
+    if (signal_number == SIGKILL && run->in_cgroup) {
+        (void)cgroup_kill(&world->cgroup, run->number);
+    }
+    /* Until it is reaped the number of its group is its own, and this reaches
+     * even what forks between our looks at /proc. */
+    if (!run->reaped) {
+        (void)kill(-run->pid, signal_number);
+        (void)kill(-run->pid, SIGCONT); /* or a stopped one would not take notice */
+    }
+    for (size_t i = 0; i < run->family.count; i++) {
+        (void)pid_set_add(&tree, run->family.members[i].pid);
+    }
+    for (size_t i = 0; i < run->family.count; i++) {
+        const struct snapshot_process *member = &run->family.members[i];
+
+        if (run->reaped || member->group != run->pid) {
+            (void)process_signal(member->pid, signal_number, &tree);
+        }
+    }
+    pid_set_release(&tree);
+}
+
+void run_reaped(struct run *run, const struct snapshot *now)
+{
+    /* A last look while the number of the group can only be ours. */
+    if (now != NULL) {
+        (void)family_update(&run->family, now, run->pid, run->pid);
+    }
+    run->reaped = true;
+}
+
+bool run_is_gone(struct run *run, const struct snapshot *now)
+{
+    if (!run->reaped) {
+        return false;
+    }
+    if (run->family.count > 0) {
+        look(run, now);
+    }
+    return run->family.count == 0;
+}
+
+int run_code(const struct run *run)
+{
+    assert(run->reaped);
+    return WIFEXITED(run->status) ? WEXITSTATUS(run->status) : 128 + WTERMSIG(run->status);
+}

@@ -1,0 +1,84 @@
+/*
+ * run.h - one run of a job: its process, what it prints, how all of it is stopped.
+ *
+ * A run ends when its process has been reaped. One that was told to stop ends
+ * when also everything is gone that was found below it or in its group. What a
+ * run leaves behind that was not told to stop is left alone; it dies with the
+ * term.
+ *
+ * Runs in: worker.
+ */
+#ifndef PGBATON_WORKER_LEADER_RUN_H
+#define PGBATON_WORKER_LEADER_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/clock.h"
+#include "common/config.h"
+#include "worker/leader/account.h"
+#include "worker/leader/cgroup.h"
+#include "worker/leader/output.h"
+#include "worker/leader/snapshot.h"
+
+enum {
+    RUN_ID_MAX = 80,
+    RUN_REASON_MAX = 700,
+};
+
+struct run {
+    struct run *next; /* in the table by pid */
+    void *owner;      /* the job */
+    pid_t pid;        /* also its process group */
+    bool reaped;
+    int status;       /* as waitpid() gave it, once it is reaped */
+    uint64_t number;
+    char id[RUN_ID_MAX];
+    mono_ns started_at;
+    wall_ns started_wall;
+    struct output *standard_output; /* NULL: none */
+    struct output *standard_error;
+    bool in_cgroup;
+    struct family family; /* of a run that was told to stop */
+};
+
+/* What all runs of a worker share. */
+struct run_world {
+    const struct config *config;
+    struct outputs outputs;
+    struct cgroup cgroup;
+};
+
+struct run_order {
+    const struct config_job *job;
+    const struct account *account;
+    const char *epoch; /* "1.7" */
+    uint64_t number;   /* unique in the instance's term */
+    wall_ns scheduled_at;
+};
+
+/* run_start - NULL with the reason in reterr; nothing is left of it then. */
+struct run *run_start(struct run_world *world, const struct run_order *order, void *owner,
+                      char *reterr, size_t size);
+
+/* run_free - it is over: the rest of its output is logged. */
+void run_free(struct run_world *world, struct run *run);
+
+/*
+ * run_signal - SIGTERM or SIGKILL to all of it: the group and everything below,
+ * as this look (NULL: none could be had) and the ones before have found them.
+ */
+void run_signal(const struct run_world *world, struct run *run, int signal_number,
+                const struct snapshot *now);
+
+/* run_reaped - waitpid() said so and gave run->status; now: a look taken since, or NULL. */
+void run_reaped(struct run *run, const struct snapshot *now);
+
+/* run_is_gone - reaped, and nothing of its family lives. For a run that was signalled. */
+bool run_is_gone(struct run *run, const struct snapshot *now);
+
+/* run_code - what a shell would call it: the exit code, or 128 + signal. */
+int run_code(const struct run *run);
+
+#endif

@@ -1,0 +1,77 @@
+#include "worker/leader/takeover.h"
+
+#include <assert.h>
+
+struct epoch takeover_epoch(struct epoch stored, struct server_identity stored_server,
+                            struct server_identity now)
+{
+    struct epoch next = {.generation = stored.generation, .number = stored.number + 1};
+    bool first = stored.generation == 0;
+
+    if (first) {
+        /* As if the timelines had been counted from the beginning: a standby
+         * that never saw our first term must not call its own the same. */
+        next.generation = now.timeline > 0 ? now.timeline : 1;
+    } else if (now.system_id != stored_server.system_id) {
+        next.generation += 1;
+    } else if (now.timeline > stored_server.timeline) {
+        next.generation += now.timeline - stored_server.timeline;
+    } else if (now.timeline < stored_server.timeline) {
+        next.generation += 1; /* an older copy of the files was put back */
+    }
+    assert(next.generation >= stored.generation);
+    assert(next.number > stored.number);
+    return next;
+}
+
+static dur_ns longer(dur_ns a, dur_ns b)
+{
+    return a > b ? a : b;
+}
+
+static struct takeover wait_for(const struct takeover_rules *rules,
+                                const struct takeover_term *term)
+{
+    struct takeover t = {.reason = TAKEOVER_CLEAN};
+
+    if (!identity_equal(term->server, rules->server)) {
+        t.reason = TAKEOVER_HISTORY;
+        t.wait = longer(term->lease, rules->lease);
+    } else if (!term->ended_cleanly && rules->takeover_delay > 0) {
+        t.reason = TAKEOVER_UNCLEAN;
+        t.wait =
+            longer(rules->takeover_delay, term->heartbeat + term->loss_grace + rules->kill_margin);
+    }
+    t.wait -= longer(term->superseded_ago, 0); /* a clock that was set back shortens nothing */
+    if (t.wait <= 0) {
+        return (struct takeover){.reason = TAKEOVER_CLEAN};
+    }
+    return t;
+}
+
+struct takeover takeover_decide(const struct takeover_rules *rules,
+                                const struct takeover_term *terms, size_t count)
+{
+    struct takeover most = {.reason = TAKEOVER_CLEAN};
+
+    for (size_t i = 0; i < count; i++) {
+        struct takeover t = wait_for(rules, &terms[i]);
+        if (t.wait > most.wait) {
+            most = t;
+        }
+    }
+    return most;
+}
+
+const char *takeover_reason_name(enum takeover_reason reason)
+{
+    switch (reason) {
+    case TAKEOVER_CLEAN:
+        return "clean";
+    case TAKEOVER_UNCLEAN:
+        return "unclean_end";
+    case TAKEOVER_HISTORY:
+        return "history_changed";
+    }
+    return "unknown";
+}

@@ -1,0 +1,66 @@
+/*
+ * takeover.h - PURE: the epoch of the next term, and how long its jobs must
+ * wait for those of the terms before (DESIGN.md section 5).
+ *
+ * The next term waits by the numbers of the one before it. A term that ended
+ * while its own wait still ran has waited for nobody: so not only the newest
+ * earlier term counts, but each that was superseded a short while ago.
+ *
+ * Until the ledger of runs exists every unclean end waits.
+ */
+#ifndef PGBATON_WORKER_LEADER_TAKEOVER_H
+#define PGBATON_WORKER_LEADER_TAKEOVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/clock.h"
+#include "common/identity.h"
+
+/*
+ * takeover_epoch - the epoch after stored, which a server of that identity
+ * opened (generation 0: there was none), for a term on the server now.
+ *
+ * Within one system identifier the generation rises by as much as the timeline
+ * did, starting from 0; with another system identifier by one. So it repeats
+ * nothing that a lost tail, or a timeline that starts over, has taken away.
+ */
+struct epoch takeover_epoch(struct epoch stored, struct server_identity stored_server,
+                            struct server_identity now);
+
+/* An earlier term, as the database shows it after ours was opened. */
+struct takeover_term {
+    struct server_identity server;
+    bool ended_cleanly; /* released or fenced: none of its jobs lived at its end */
+    dur_ns lease;
+    dur_ns heartbeat;
+    dur_ns loss_grace;
+    dur_ns superseded_ago; /* since the term after it was opened; 0 for the newest */
+};
+
+struct takeover_rules {
+    dur_ns takeover_delay; /* 0: never wait for an unclean end */
+    dur_ns kill_margin;
+    dur_ns lease; /* ours: a change of history never waits less */
+    struct server_identity server;
+};
+
+enum takeover_reason {
+    TAKEOVER_CLEAN,   /* nothing to wait for */
+    TAKEOVER_UNCLEAN, /* jobs of an earlier term may still be dying */
+    TAKEOVER_HISTORY, /* another timeline or system: an old primary may still be believed */
+};
+
+struct takeover {
+    dur_ns wait;
+    enum takeover_reason reason;
+};
+
+/* takeover_decide - the longest wait that one of these terms asks for. */
+struct takeover takeover_decide(const struct takeover_rules *rules,
+                                const struct takeover_term *terms, size_t count);
+
+/* "clean", "unclean_end", "history_changed" */
+const char *takeover_reason_name(enum takeover_reason reason);
+
+#endif

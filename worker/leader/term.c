@@ -1,0 +1,86 @@
+#include "worker/leader/term.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "common/budget.h"
+
+static struct term *new_term(const struct config *cfg, void (**ret_start)(struct term *t))
+{
+    if (!cfg->election.enabled) {
+        *ret_start = term_none_start;
+        return term_none_new();
+    }
+    switch (cfg->database.kind) {
+    case DATABASE_POSTGRES:
+        *ret_start = term_ledger_start;
+        return term_ledger_new();
+    case DATABASE_SQLITE:
+        *ret_start = term_file_start;
+        return term_file_new();
+    case DATABASE_NONE:
+        *ret_start = term_none_start;
+        return term_none_new();
+    }
+    return NULL;
+}
+
+struct term *term_open(struct ev_loop *loop, const struct term_options *options,
+                       const struct term_events *events)
+{
+    void (*start)(struct term * t) = NULL;
+    struct term *t = new_term(options->config, &start);
+
+    if (t == NULL) {
+        return NULL;
+    }
+    assert(t->kind != NULL);
+    t->events = *events;
+    t->loop = loop;
+    t->options = *options;
+    start(t);
+    return t;
+}
+
+void term_begin(struct term *t, int lock_pid, struct server_identity server)
+{
+    t->options.server = server;
+    t->lock_pid = lock_pid;
+    t->kind->begin(t);
+}
+
+void term_look(struct term *t)
+{
+    t->kind->look(t);
+}
+
+void term_announce(struct term *t)
+{
+    t->kind->announce(t);
+}
+
+void term_stamp(struct term *t, const char *ended_as, const char *end_reason)
+{
+    t->ended_as = ended_as;
+    t->end_reason = end_reason;
+    t->kind->stamp(t);
+}
+
+void term_close(struct term *t)
+{
+    if (t != NULL) {
+        t->kind->close(t);
+    }
+}
+
+struct takeover_rules term_rules(const struct term *t)
+{
+    const struct config_election *election = &t->options.config->election;
+
+    return (struct takeover_rules){
+        .takeover_delay = election->takeover_delay,
+        .kill_margin = BUDGET_KILL_MARGIN,
+        .lease = election->lease,
+        .server = t->options.server,
+    };
+}

@@ -1,0 +1,92 @@
+/*
+ * term.h - the record of a term: opened after the grant, looked at together
+ * with the terms before it, stamped at its end. Kept in the database
+ * (term_ledger.c), in PATH.term (term_file.c), or nowhere (term_none.c).
+ *
+ * Opened for one campaign, closed after it. Runs in: worker. Events come from
+ * the loop, never from inside a term_…() call, and must not close the term.
+ */
+#ifndef PGBATON_WORKER_LEADER_TERM_H
+#define PGBATON_WORKER_LEADER_TERM_H
+
+#include <ev.h>
+#include <stdint.h>
+
+#include "common/config.h"
+#include "common/identity.h"
+#include "worker/leader/takeover.h"
+
+struct term_options {
+    const struct config *config; /* must outlive the term */
+    struct server_address address;
+    struct server_identity server; /* what it must be; since term_begin(), what it is */
+    uint64_t incarnation;
+    uint64_t seed;
+};
+
+struct term_events {
+    void (*on_opened)(void *ctx, struct epoch epoch); /* committed */
+    /* It is not open, or nobody can tell. text says why, and what would help. */
+    void (*on_failed)(void *ctx, const char *text);
+    /* Other transactions hold the election's row; it goes on being tried. */
+    void (*on_blocked)(void *ctx, int ledger_pid);
+    void (*on_looked)(void *ctx, struct takeover takeover);
+    void (*on_stamped)(void *ctx); /* or it cannot be */
+    void *ctx;
+};
+
+struct term;
+struct term_kind {
+    void (*begin)(struct term *t);
+    void (*look)(struct term *t);
+    void (*announce)(struct term *t);
+    void (*stamp)(struct term *t);
+    void (*close)(struct term *t); /* frees t */
+};
+
+/* The part that all kinds have in common, first in their own struct. */
+struct term {
+    const struct term_kind *kind;
+    struct term_events events;
+    struct ev_loop *loop;
+    struct term_options options;
+    int lock_pid;       /* since term_begin() */
+    struct epoch epoch; /* since on_opened */
+    const char *ended_as;
+    const char *end_reason;
+};
+
+/* term_open - get ready: connect. NULL: out of memory. */
+struct term *term_open(struct ev_loop *loop, const struct term_options *options,
+                       const struct term_events *events);
+
+/* term_begin - the key was granted to this backend (0: none) of that server: write the next term.
+ */
+void term_begin(struct term *t, int lock_pid, struct server_identity server);
+
+/* term_look - in a statement after the commit: what do the terms before ask for? Where that cannot
+ * be had, the answer is one full lease. */
+void term_look(struct term *t);
+
+/* term_announce - close what the terms before left open, tell the followers; failures are only
+ * logged. */
+void term_announce(struct term *t);
+
+/* term_stamp - write the end: ended_as "released" or "lost", end_reason a word; both are not
+ * copied. */
+void term_stamp(struct term *t, const char *ended_as, const char *end_reason);
+
+void term_close(struct term *t); /* takes NULL */
+
+/* term_rules - how the configuration says to wait. */
+struct takeover_rules term_rules(const struct term *t);
+
+/* The kinds, for term_open() alone. */
+struct term *term_ledger_new(void);
+struct term *term_file_new(void);
+struct term *term_none_new(void);
+void term_ledger_start(struct term *t);
+void term_file_start(struct term *t);
+void term_none_start(struct term *t);
+
+#endif

@@ -1,0 +1,187 @@
+/* The term is PATH.term: who leads, or how the last one ended. Written by whoever holds the key. */
+#include "worker/leader/term.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/timer.h"
+#include "worker/database/lock_file.h"
+
+struct term_file {
+    struct term term;
+    struct timer timer; /* events come from the loop */
+    bool begin;
+    bool look;
+    bool stamp;
+    bool had_previous;
+    mono_ns wait_until; /* jobs of the term before may live until then */
+    struct lock_term previous;
+    struct lock_term ours;
+};
+
+static struct term_file *of(struct term *t)
+{
+    return (struct term_file *)t;
+}
+
+static const char *path_of(const struct term_file *f)
+{
+    return f->term.options.config->database.dsn;
+}
+
+static void failed(struct term_file *f, const char *what, int rc)
+{
+    char text[REASON_MAX];
+
+    (void)snprintf(text, sizeof(text), "%s %s.term: %s", what, path_of(f), strerror(-rc));
+    f->term.events.on_failed(f->term.events.ctx, text);
+}
+
+static void open_term(struct term_file *f)
+{
+    const struct term_options *options = &f->term.options;
+    const struct server_identity nowhere = {0};
+    int rc = lock_term_read(path_of(f), &f->previous);
+
+    if (rc < 0 && rc != -ENOENT) {
+        /* Starting over would repeat epochs: somebody must look at it. */
+        failed(f, rc == -EINVAL ? "there is no term to be read in" : "cannot read", rc);
+        return;
+    }
+    f->had_previous = rc == 0;
+    f->ours = (struct lock_term){
+        .epoch = takeover_epoch(f->had_previous ? f->previous.epoch : (struct epoch){0}, nowhere,
+                                nowhere),
+        .incarnation = options->incarnation,
+        .lease = options->config->election.lease,
+    };
+    (void)snprintf(f->ours.instance, sizeof(f->ours.instance), "%s",
+                   options->config->pgbaton.instance);
+    rc = lock_term_write(path_of(f), &f->ours);
+    if (rc < 0) {
+        failed(f, "cannot write", rc);
+        return;
+    }
+    f->term.epoch = f->ours.epoch;
+    f->term.events.on_opened(f->term.events.ctx, f->ours.epoch);
+}
+
+static void look(struct term_file *f)
+{
+    const struct config_election *election = &f->term.options.config->election;
+    const struct takeover_rules rules = term_rules(&f->term);
+    const struct takeover_term previous = {
+        .server = f->term.options.server,
+        .ended_cleanly = f->previous.ended,
+        .lease = f->previous.lease,
+        .heartbeat = election->heartbeat, /* the file has only the lease */
+        .loss_grace = election->loss_grace,
+    };
+
+    struct takeover takeover = takeover_decide(&rules, &previous, f->had_previous ? 1 : 0);
+
+    f->wait_until = clock_now() + takeover.wait;
+    f->term.events.on_looked(f->term.events.ctx, takeover);
+}
+
+/*
+ * Only a clean end is written: any other is what the file says already, and once
+ * the key is lost the file may be another instance's. One that came while our
+ * own wait still ran is not clean: the file has no room for the term before.
+ */
+static void stamp(struct term_file *f)
+{
+    if (strcmp(f->term.ended_as, "released") == 0 && clock_now() >= f->wait_until) {
+        f->ours.ended = true;
+        (void)snprintf(f->ours.ended_as, sizeof(f->ours.ended_as), "%s", f->term.ended_as);
+        int rc = lock_term_write(path_of(f), &f->ours);
+        if (rc < 0) {
+            log_warn("term_not_stamped", "epoch=%s error=%s", epoch_text(f->ours.epoch).is,
+                     log_text(strerror(-rc)).is);
+        }
+    }
+    f->term.events.on_stamped(f->term.events.ctx);
+}
+
+static void on_due(void *ctx)
+{
+    struct term_file *f = ctx;
+
+    if (f->begin) {
+        f->begin = false;
+        open_term(f);
+    }
+    if (f->look) {
+        f->look = false;
+        look(f);
+    }
+    if (f->stamp) {
+        f->stamp = false;
+        stamp(f);
+    }
+}
+
+static void soon(struct term *t)
+{
+    timer_arm(&of(t)->timer, clock_now());
+}
+
+static void file_begin(struct term *t)
+{
+    of(t)->begin = true;
+    soon(t);
+}
+
+static void file_look(struct term *t)
+{
+    of(t)->look = true;
+    soon(t);
+}
+
+static void file_announce(struct term *t)
+{
+    (void)t; /* the followers look at the lock itself */
+}
+
+static void file_stamp(struct term *t)
+{
+    of(t)->stamp = true;
+    soon(t);
+}
+
+static void file_close(struct term *t)
+{
+    timer_release(&of(t)->timer);
+    free(of(t));
+}
+
+static const struct term_kind file = {
+    .begin = file_begin,
+    .look = file_look,
+    .announce = file_announce,
+    .stamp = file_stamp,
+    .close = file_close,
+};
+
+struct term *term_file_new(void)
+{
+    struct term_file *f = calloc(1, sizeof(*f));
+
+    if (f == NULL) {
+        return NULL;
+    }
+    f->term.kind = &file;
+    return &f->term;
+}
+
+void term_file_start(struct term *t)
+{
+    int rc = timer_init(&of(t)->timer, t->loop, on_due, t);
+
+    assert(rc == 0); /* no descriptor left in a child that has a handful */
+}

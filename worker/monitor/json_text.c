@@ -1,0 +1,44 @@
+#include "worker/monitor/json_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+json_t *json_text(const char *text)
+{
+    if (text == NULL) {
+        return json_null();
+    }
+    json_t *made = json_string(text);
+    if (made != NULL) {
+        return made;
+    }
+
+    char *ascii = strdup(text);
+    if (ascii == NULL) {
+        return NULL;
+    }
+    for (char *c = ascii; *c != '\0'; c++) {
+        if ((unsigned char)*c >= 0x80) {
+            *c = '?';
+        }
+    }
+    made = json_string(ascii);
+    free(ascii);
+    return made;
+}
+
+void json_put(struct json_making *making, const char *key, json_t *value)
+{
+    if (json_object_set_new(making->object, key, value) == -1) {
+        making->failed = true;
+    }
+}
+
+json_t *json_made(struct json_making *making)
+{
+    if (making->failed) {
+        json_decref(making->object);
+        return NULL;
+    }
+    return making->object;
+}

@@ -1,0 +1,160 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/duration.h"
+#include "common/log.h"
+#include "worker/probe/probe.h"
+
+/* A reason that changes from attempt to attempt is not told more often than this. */
+#define DOWN_AGAIN_AFTER DUR_S(60)
+/* Silence for longer looks like a hang to the supervisor, long before its limit. */
+#define ALIVE_AFTER DUR_S(20)
+
+/* End of file tells the rest of the process; a full socket means that the supervisor hangs, and
+ * then there is nobody to hold a seat for. */
+void report_send(struct probe *p, enum message_type type, struct message *m)
+{
+    int rc = channel_send(&p->child->up, type, m, -1);
+
+    if (rc == -EPIPE) {
+        p->stopping = true;
+        ev_break(p->child->loop, EVBREAK_ALL);
+    } else if (rc < 0) {
+        child_die(p->child, CHILD_EXIT_FAILED, "cannot send %s: %s", message_name(type),
+                  strerror(-rc));
+    }
+    p->alive_at = clock_now() + ALIVE_AFTER;
+}
+
+void report_alive(struct probe *p)
+{
+    report_send(p, MESSAGE_ALIVE, NULL);
+}
+
+static void send_fleet(struct probe *p, const struct message_fleet *fleet)
+{
+    struct message m = {.u.fleet = *fleet};
+
+    if (p->fleet_sent && memcmp(&p->fleet, fleet, sizeof(*fleet)) == 0) {
+        return;
+    }
+    p->fleet = *fleet;
+    p->fleet_sent = true;
+    report_send(p, MESSAGE_FLEET, &m);
+}
+
+static void log_clock(const struct probe *p, const struct sight *seen)
+{
+    dur_ns off = seen->clock_offset < 0 ? -seen->clock_offset : seen->clock_offset;
+
+    if (seen->clock_wrong && p->fleet.clock_wrong == 0) {
+        log_error("clock_wrong", "offset=%s%s limit=%s hint=\"correct the clock of this host\"",
+                  seen->clock_offset < 0 ? "-" : "", duration_text(off).is,
+                  duration_text(p->cfg->database.max_clock_skew).is);
+    } else if (!seen->clock_wrong && p->fleet.clock_wrong != 0) {
+        log_info("clock_right", "offset=%s%s", seen->clock_offset < 0 ? "-" : "",
+                 duration_text(off).is);
+    }
+}
+
+/* A foreign holder keeps the whole fleet from leading: said once each time it appears. */
+static void log_holder(const struct probe *p, const struct sight *seen)
+{
+    if (seen->holder == HOLDER_FOREIGN &&
+        (p->fleet.holder != HOLDER_FOREIGN || p->shown.holder_pid != seen->holder_pid)) {
+        log_warn("key_held_elsewhere", "election=%s pid=%d application_name=%s",
+                 log_text(p->cfg->election.name).is, seen->holder_pid,
+                 log_text(seen->application).is);
+    }
+}
+
+void report_sight(struct probe *p, const struct sight *seen)
+{
+    struct message_fleet fleet = {
+        .database = DATABASE_UP,
+        .holder = seen->holder,
+        .heir_waits = seen->seat_other,
+        .witness = seen->witness,
+        .epoch = p->leads ? p->lead.epoch : (struct epoch){0},
+        .clock_wrong = seen->clock_wrong,
+    };
+
+    log_clock(p, seen);
+    log_holder(p, seen);
+    p->shown.database = DATABASE_UP;
+    p->shown.holder = seen->holder;
+    p->shown.holder_pid = seen->holder_pid;
+    p->shown.heir_waits = seen->seat_other;
+    p->shown.looked_at = clock_wall();
+    p->shown.clock_offset_ns = seen->clock_offset;
+    p->shown.leader_epoch = seen->epoch;
+    (void)snprintf(p->shown.leader_instance, sizeof(p->shown.leader_instance), "%s",
+                   seen->instance);
+    (void)snprintf(p->shown.holder_application, sizeof(p->shown.holder_application), "%s",
+                   seen->application);
+    scoreboard_put_probe(p->child->board, &p->shown);
+    send_fleet(p, &fleet);
+}
+
+static void log_down(struct probe *p, bool refused)
+{
+    bool again = strcmp(p->down_reason, p->shown.reason) == 0 ||
+                 clock_now() - p->down_logged_at < DOWN_AGAIN_AFTER;
+
+    if (p->shown.database == DATABASE_DOWN && again) {
+        return;
+    }
+    /* Waiting brings a server back; it does not remove a pooler. */
+    log_event(refused ? LEVEL_ERROR : LEVEL_WARN, "database_down", "election=%s reason=%s",
+              log_text(p->cfg->election.name).is, log_text(p->shown.reason).is);
+    (void)snprintf(p->down_reason, sizeof(p->down_reason), "%s", p->shown.reason);
+    p->down_logged_at = clock_now();
+}
+
+void report_down(struct probe *p, bool refused, const char *text)
+{
+    struct message_fleet fleet = p->fleet;
+
+    fleet.database = DATABASE_DOWN;
+    fleet.holder = HOLDER_UNKNOWN;
+    fleet.heir_waits = 0;
+    fleet.witness = WITNESS_UNKNOWN;
+
+    /* People read it in the status too, where no password may be. */
+    (void)snprintf(p->shown.reason, sizeof(p->shown.reason), "%.255s", log_text(text).is);
+    log_down(p, refused);
+    p->shown.database = DATABASE_DOWN;
+    p->shown.holder = HOLDER_UNKNOWN;
+    p->shown.holder_pid = 0;
+    p->shown.heir_waits = 0;
+    p->shown.connect_failures++;
+    scoreboard_put_probe(p->child->board, &p->shown);
+    send_fleet(p, &fleet);
+}
+
+void report_up(struct probe *p, const char *server_version)
+{
+    struct message_seat where = {0};
+
+    p->kind->where(p->shell, &where);
+    p->shown.address = where.address;
+    p->shown.server = where.server;
+    (void)snprintf(p->shown.server_version, sizeof(p->shown.server_version), "%s", server_version);
+    p->shown.reason[0] = '\0';
+    p->down_reason[0] = '\0';
+    if (p->shown.database != DATABASE_UP) {
+        log_info("database_up", "election=%s host=%s port=%s version=%s",
+                 log_text(p->cfg->election.name).is, log_text(where.address.host).is,
+                 log_text(where.address.port).is, log_text(server_version).is);
+    }
+    p->shown.database = DATABASE_UP;
+}
+
+void report_seat(struct probe *p, bool held)
+{
+    p->shown.seat_held = held;
+    scoreboard_put_probe(p->child->board, &p->shown);
+}

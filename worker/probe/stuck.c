@@ -1,0 +1,38 @@
+#include "worker/probe/stuck.h"
+
+#include <string.h>
+
+static bool is_same(const struct stuck_sight *a, const struct stuck_sight *b)
+{
+    return a->pid == b->pid && strcmp(a->backend_start, b->backend_start) == 0 &&
+           strcmp(a->state_change, b->state_change) == 0;
+}
+
+static bool is_evidence(const struct stuck_sight *seen)
+{
+    return seen->pid > 0 && seen->backend_start[0] != '\0' && seen->state_change[0] != '\0';
+}
+
+bool stuck_look(struct stuck_watch *watch, const struct stuck_sight *seen, dur_ns lease,
+                mono_ns now)
+{
+    if (!is_evidence(seen) || !is_same(&watch->last, seen)) {
+        watch->last = *seen;
+        watch->since = now;
+        return false;
+    }
+    if (now - watch->since < 2 * lease) {
+        return false;
+    }
+    watch->since = now;
+    return true;
+}
+
+bool stuck_opening_due(struct stuck_opening *opening, int pid, dur_ns lease, mono_ns now)
+{
+    if (opening->pid != pid) {
+        opening->pid = pid;
+        opening->since = now;
+    }
+    return now - opening->since >= lease;
+}
