@@ -28,13 +28,14 @@ dur_ns budget_margin(dur_ns lease);
 
 enum budget_verdict {
     BUDGET_HOLDS,
-    BUDGET_LEASE_SHORT,    /* heartbeat * 3 + stop_grace + margin > lease */
-    BUDGET_DELAY_SHORT,    /* heartbeat + loss_grace + kill_margin > takeover_delay, and it is not 0 */
-    BUDGET_DELAY_LONG,     /* takeover_delay > lease */
-    BUDGET_GRACE_SHORT,    /* kill_margin >= stop_grace */
+    BUDGET_LEASE_SHORT, /* heartbeat * 3 + stop_grace + margin > lease */
+    BUDGET_DELAY_SHORT, /* heartbeat + loss_grace + kill_margin > takeover_delay, and it is not 0 */
+    BUDGET_DELAY_LONG,  /* takeover_delay > lease */
+    BUDGET_GRACE_SHORT, /* kill_margin >= stop_grace */
     BUDGET_HEARTBEAT_LONG, /* heartbeat > 1s */
 };
-/* budget_check - the first rule that does not hold; text says it with the numbers and what would be right. */
+/* budget_check - the first rule that does not hold; text says it with the numbers and what would be
+ * right. */
 enum budget_verdict budget_check(const struct budget *b, char *ret_text, size_t size);
 
 #endif

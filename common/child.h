@@ -28,15 +28,15 @@ enum child_exit {
 
 /* Handed to the main function of a child. */
 struct child {
-    const char *name;       /* "probe", "worker", "monitor", "keeper" */
-    struct channel up;      /* to the supervisor */
-    pid_t supervisor;       /* pid noted before the fork */
+    const char *name;         /* "probe", "worker", "monitor", "keeper" */
+    struct channel up;        /* to the supervisor */
+    pid_t supervisor;         /* pid noted before the fork */
     struct scoreboard *board; /* NULL in the keeper */
-    struct ev_loop *loop;   /* the child's own: made by child_enter() */
-    int signal_fd;          /* the child's own signalfd: TERM, INT, QUIT, CHLD are blocked and read here */
-    int argc;               /* keeper: CMD and its arguments; else 0 */
+    struct ev_loop *loop;     /* the child's own: made by child_enter() */
+    int signal_fd; /* the child's own signalfd: TERM, INT, QUIT, CHLD are blocked and read here */
+    int argc;      /* keeper: CMD and its arguments; else 0 */
     char **argv;
-    uint64_t seed;          /* of this child's random numbers */
+    uint64_t seed; /* of this child's random numbers */
 };
 
 /*
@@ -74,7 +74,8 @@ void child_hello(struct child *c, struct config **ret_config, struct message *re
 _Noreturn void child_die(struct child *c, enum child_exit code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* child_take_log - a LOG message came with this descriptor: log there from now on; takes it over. */
+/* child_take_log - a LOG message came with this descriptor: log there from now on. Takes it over.
+ */
 void child_take_log(int fd);
 
 /* The main functions: each returns the exit code of its process. Joined in supervisor/main.c. */

@@ -20,9 +20,9 @@ typedef int64_t wall_ns; /* a moment on CLOCK_REALTIME, since the Unix epoch */
 #define MONO_NEVER INT64_MAX
 #define WALL_NEVER INT64_MAX
 
-#define DUR_US(n) ((dur_ns)(n) * 1000)
-#define DUR_MS(n) ((dur_ns)(n) * 1000 * 1000)
-#define DUR_S(n) ((dur_ns)(n) * 1000 * 1000 * 1000)
+#define DUR_US(n) ((dur_ns)(n)*1000)
+#define DUR_MS(n) ((dur_ns)(n)*1000 * 1000)
+#define DUR_S(n) ((dur_ns)(n)*1000 * 1000 * 1000)
 
 /* clock_now - the present moment. Cannot fail on Linux. */
 mono_ns clock_now(void);

@@ -47,7 +47,7 @@ struct config_pgbaton {
 
 struct config_database {
     enum database_kind kind;
-    const char *dsn;         /* as libpq takes it; for SQLite the path without "sqlite:" */
+    const char *dsn; /* as libpq takes it; for SQLite the path without "sqlite:" */
     const char *password_file;
     const char *schema;
     dur_ns connect_timeout;
@@ -82,8 +82,8 @@ struct config_job {
     dur_ns grace;
     const char *user;
     const char *directory;
-    int umask; /* -1: as the daemon's */
-    int nice;  /* INT_MIN: as the daemon's */
+    int umask;          /* -1: as the daemon's */
+    int nice;           /* INT_MIN: as the daemon's */
     char **environment; /* NAME=VALUE, NULL-terminated; may be NULL */
     const char *environment_file;
     bool clean_environment;
@@ -101,14 +101,15 @@ struct config {
     bool jobs_enabled;
     struct config_job *jobs; /* in the order of the file */
     size_t job_count;
-    uint64_t hash; /* of everything in effect */
+    uint64_t hash;                  /* of what one fleet shares: not [pgbaton], not the dsn */
     struct config_private *private; /* the entries and the memory of all strings */
 };
 
 /* One problem; problems are collected, not stopped at. */
 struct config_problem {
     bool warning;
-    char text[640]; /* "pgbaton.ini:12: [election] lease: '5 parsecs' is not a duration such as 500ms" */
+    char text[640]; /* "pgbaton.ini:12: [election] lease: '5 parsecs' is not a duration such as
+                       500ms" */
 };
 struct config_problems {
     struct config_problem *list; /* owned */
@@ -116,7 +117,8 @@ struct config_problems {
     size_t errors; /* how many of them are no warnings */
 };
 void config_problems_release(struct config_problems *p);
-void config_problems_print(const struct config_problems *p, FILE *to); /* one a line; warnings say "warning: " after FILE:LINE: */
+void config_problems_print(const struct config_problems *p,
+                           FILE *to); /* one a line; warnings say "warning: " after FILE:LINE: */
 
 /* What the command line and the environment say about the configuration. */
 struct config_sources {
@@ -148,9 +150,9 @@ int config_unseal(int fd, struct config **ret_config);
 /* How a changed setting takes effect. Ordered: a reload does the most it must. */
 enum config_change {
     CHANGE_NOTHING,
-    CHANGE_LIVE,    /* children take it from the next CONFIG message */
-    CHANGE_ELECTION,/* release gracefully, elect anew */
-    CHANGE_RESTART, /* cannot be changed while running: the reload is refused */
+    CHANGE_LIVE,     /* children take it from the next CONFIG message */
+    CHANGE_ELECTION, /* release gracefully, elect anew */
+    CHANGE_RESTART,  /* cannot be changed while running: the reload is refused */
 };
 /*
  * config_diff - what must happen for next to take the place of now. On

@@ -64,8 +64,9 @@ static bool grow(struct config_entries *entries)
         return true;
     }
 
-    size_t capacity = entries->capacity == 0 ? ENTRIES_FIRST : entries->capacity * 2;
-    struct config_entry *list = realloc(entries->list, capacity * sizeof(*list));
+    const size_t full = entries->capacity;
+    const size_t capacity = full == 0 ? ENTRIES_FIRST : full * 2;
+    struct config_entry *list = reallocarray(entries->list, capacity, sizeof(*list));
 
     if (list == NULL) {
         return false;
@@ -81,7 +82,7 @@ static bool grow(struct config_entries *entries)
     entries->slots = slots;
     entries->slot_count = capacity * 2;
     entries->capacity = capacity;
-    for (size_t i = 0; i < entries->count; i++) {
+    for (size_t i = 0; i < full; i++) {
         *slot_of(entries, list[i].section, list[i].key) = (uint32_t)i + 1;
     }
     return true;

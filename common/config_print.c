@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <ctype.h>
 #include <string.h>
 
@@ -149,6 +150,7 @@ static void print_setting(const struct config_row *row, const struct config_sett
     }
     (void)fprintf(to, "%s = ", row->key);
     if (row->kind == KIND_ENVIRONMENT) {
+        assert(job != NULL); /* it is a key of jobs */
         print_environment(job->environment, to);
     } else if (row->kind == KIND_DSN) {
         config_print_masked(setting->text, to);

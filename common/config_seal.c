@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -282,6 +283,8 @@ int config_unseal(int fd, struct config **ret_config)
     if (rc < 0) {
         return rc;
     }
+
+    assert(bytes != NULL);
 
     struct config *cfg = config_new(&problems);
 

@@ -495,10 +495,12 @@ int config_value_parse(struct config_memory *memory, const struct config_row *ro
         .row = row,
         .text = text,
         .base = base,
-        .reterr = reterr,
         .reterr_size = reterr_size,
     };
-    int rc = parse_by_kind(&v);
+    int rc;
+
+    v.reterr = reterr;
+    rc = parse_by_kind(&v);
 
     if (rc == 0) {
         *ret_canonical = v.canonical;

@@ -6,7 +6,8 @@
 
 #include "common/clock.h"
 
-/* duration_parse - a whole number and a unit (0 needs none); 0, -EINVAL, -ERANGE (beyond 100 years). */
+/* duration_parse - a whole number and a unit (0 needs none); 0, -EINVAL, -ERANGE (beyond 100
+ * years). */
 int duration_parse(const char *text, dur_ns *ret_length);
 
 struct duration_text {

@@ -13,7 +13,7 @@ enum {
     INSTANCE_MAX = 128, /* the label of an instance, with its NUL */
     JOB_NAME_MAX = 64,  /* a job's name, with its NUL */
     ELECTION_NAME_MAX = 64,
-    REASON_MAX = 256,   /* a sentence for people, with its NUL */
+    REASON_MAX = 256, /* a sentence for people, with its NUL */
 };
 
 /* Shown as 1.7. Compared by generation first, then by number. 0.0: none. */
@@ -29,7 +29,8 @@ struct server_identity {
     uint32_t reserved;
 };
 
-/* Where a connection goes, as libpq resolved it: hand all three on, and nothing is resolved again. */
+/* Where a connection goes, as libpq resolved it: hand all three on, and nothing is resolved again.
+ */
 struct server_address {
     char host[256];    /* a name, an address, or the directory of a UNIX socket */
     char hostaddr[64]; /* "" over a UNIX socket */

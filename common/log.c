@@ -12,25 +12,16 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/log_repeat.h"
 #include "common/log_text.h"
 #include "common/random.h"
 
-#define REPEAT_WITHIN DUR_S(10)
 /* How long a line waits for a reader that is behind. Once it has waited in vain nothing waits
  * any more until a line gets through: a process with a lease cannot stand still for its log. */
 #define WRITE_WITHIN_MS 100
 
-enum {
-    LINE_MAX_BYTES = PIPE_BUF, /* what one write(2) to a pipe never mixes with others */
-    REMEMBERED = 16,           /* lines that are known again */
-};
-
-/* A line printed not long ago. */
-struct memory {
-    uint64_t hash;
-    mono_ns printed_at;
-    unsigned long held_back; /* repetitions since then */
-};
+/* What one write(2) to a pipe never mixes with others. */
+enum { LINE_MAX_BYTES = PIPE_BUF };
 
 static struct {
     const char *role;
@@ -38,7 +29,7 @@ static struct {
     int fd;
     bool reader_stuck;
     unsigned long dropped; /* lines that the reader did not take */
-    struct memory memories[REMEMBERED];
+    struct repeats repeats;
 } logger = {.role = "pgbaton", .least = LEVEL_INFO, .fd = STDERR_FILENO};
 
 static const char *const level_names[] = {
@@ -199,46 +190,6 @@ static uint64_t line_hash(enum log_level level, const char *event, const char *p
            random_hash(pairs);
 }
 
-/* Whose place a new line takes: the oldest, before that one with nothing left to say. */
-static struct memory *memory_to_reuse(void)
-{
-    struct memory *chosen = &logger.memories[0];
-
-    for (size_t i = 1; i < REMEMBERED; i++) {
-        struct memory *m = &logger.memories[i];
-        bool quieter = m->held_back == 0 && chosen->held_back != 0;
-        bool louder = m->held_back != 0 && chosen->held_back == 0;
-
-        if (quieter || (!louder && m->printed_at < chosen->printed_at)) {
-            chosen = m;
-        }
-    }
-    return chosen;
-}
-
-/* Should this line be printed? If so, *ret_repeated repetitions of it were held back before. */
-static bool worth_printing(uint64_t hash, unsigned long *ret_repeated)
-{
-    mono_ns now = clock_now();
-    struct memory *m = NULL;
-
-    for (size_t i = 0; i < REMEMBERED && m == NULL; i++) {
-        if (logger.memories[i].printed_at != 0 && logger.memories[i].hash == hash) {
-            m = &logger.memories[i];
-        }
-    }
-    if (m != NULL && now - m->printed_at < REPEAT_WITHIN) {
-        m->held_back++;
-        return false;
-    }
-    *ret_repeated = m != NULL ? m->held_back : 0;
-    if (m == NULL) {
-        m = memory_to_reuse();
-    }
-    *m = (struct memory){.hash = hash, .printed_at = now};
-    return true;
-}
-
 void log_event(enum log_level level, const char *event, const char *pairs, ...)
 {
     int saved_errno = errno;
@@ -255,7 +206,8 @@ void log_event(enum log_level level, const char *event, const char *pairs, ...)
     va_end(args);
     detail.text[detail.used] = '\0'; /* also where the format was refused */
 
-    if (worth_printing(line_hash(level, event, detail.text), &repeated)) {
+    if (repeat_is_news(&logger.repeats, line_hash(level, event, detail.text), clock_now(),
+                       &repeated)) {
         line_start(&line, level, event);
         if (repeated > 0) { /* first, so that a long line does not cut it off */
             line_add(&line, " repeated=%lu", repeated);

@@ -61,7 +61,8 @@ struct log_text {
 };
 struct log_text log_text(const char *text);
 
-/* log_level_name - "debug", "info", "warn", "error". log_level_parse: false if it is none of them. */
+/* log_level_name - "debug", "info", "warn", "error". log_level_parse: false if it is none of them.
+ */
 const char *log_level_name(enum log_level level);
 bool log_level_parse(const char *name, enum log_level *ret_level);
 

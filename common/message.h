@@ -28,24 +28,25 @@ enum message_sender {
     FROM_CHILD = FROM_PROBE | FROM_WORKER | FROM_MONITOR | FROM_KEEPER,
 };
 
-/* Why leadership, a campaign or the seat ended: closed list, the word of the log and of pgbaton.term. */
+/* Why leadership, a campaign or the seat ended: closed list, the word of the log and of
+ * pgbaton.term. */
 enum end_reason {
     END_NONE,
-    END_STOP,              /* the instance is asked to stop */
-    END_STEP_DOWN,         /* somebody asked for it */
-    END_RELOAD,            /* the configuration elects anew */
-    END_SESSION_ENDED,     /* the lock session is gone */
-    END_LEASE_EXPIRED,     /* no heartbeat acknowledged in time */
-    END_WITNESS,           /* the database says that another session holds the key */
-    END_CLOCK,             /* our clock is off by more than max_clock_skew */
-    END_SEAT_LOST,         /* the heir's seat went away during the campaign */
-    END_CONNECT_FAILED,    /* the worker cannot connect */
-    END_REFUSED,           /* the session cannot be used (pooler, standby, version, settings) */
-    END_NOT_GRANTED,       /* mode = poll: somebody else was faster */
-    END_TERM_FAILED,       /* the key was granted, but the term cannot be opened */
-    END_INTERNAL,          /* anything unexpected on a session */
-    END_WORKER_DIED,       /* the process of the worker ended */
-    END_WORKER_HUNG,       /* the worker did not renew by its deadline */
+    END_STOP,           /* the instance is asked to stop */
+    END_STEP_DOWN,      /* somebody asked for it */
+    END_RELOAD,         /* the configuration elects anew */
+    END_SESSION_ENDED,  /* the lock session is gone */
+    END_LEASE_EXPIRED,  /* no heartbeat acknowledged in time */
+    END_WITNESS,        /* the database says that another session holds the key */
+    END_CLOCK,          /* our clock is off by more than max_clock_skew */
+    END_SEAT_LOST,      /* the heir's seat went away during the campaign */
+    END_CONNECT_FAILED, /* the worker cannot connect */
+    END_REFUSED,        /* the session cannot be used (pooler, standby, version, settings) */
+    END_NOT_GRANTED,    /* mode = poll: somebody else was faster */
+    END_TERM_FAILED,    /* the key was granted, but the term cannot be opened */
+    END_INTERNAL,       /* anything unexpected on a session */
+    END_WORKER_DIED,    /* the process of the worker ended */
+    END_WORKER_HUNG,    /* the worker did not renew by its deadline */
     END_REASON_COUNT,
 };
 const char *end_reason_name(enum end_reason reason);
@@ -90,14 +91,14 @@ struct message_fenced { /* to the probe: stamp the term of our dead worker as fe
     uint32_t reason; /* enum end_reason */
     uint32_t reserved;
 };
-struct message_unblock { /* who blocks this ledger backend? End those sessions if the lease before is over */
+struct message_unblock { /* who blocks this ledger backend? End them if the lease before is over */
     int32_t ledger_pid;
     uint32_t reserved;
 };
 struct message_seat { /* the seat is ours (or, in mode = poll, the key looks free) */
     struct server_address address;
     struct server_identity server;
-    dur_ns slice; /* how long one wait in the lock queue may last */
+    dur_ns slice;  /* how long one wait in the lock queue may last */
     uint32_t poll; /* 1: no seat: try once */
     uint32_t reserved;
 };
@@ -106,7 +107,7 @@ struct message_seat_lost {
     uint32_t reserved;
     char text[REASON_MAX];
 };
-struct message_fleet { /* what the probe saw in the database; sent when it changes */
+struct message_fleet {    /* what the probe saw in the database; sent when it changes */
     uint32_t database;    /* enum database_state */
     uint32_t holder;      /* enum holder_kind */
     uint32_t heir_waits;  /* 1: another instance holds the seat */
@@ -133,7 +134,7 @@ struct message_stand_down {
 struct message_turn { /* SLICE_ANSWERED */
     uint64_t turn;
 };
-struct message_elected { /* with a duplicate of the lock session's socket (or of the lock file; none for dsn = none) */
+struct message_elected { /* with a duplicate of the lock socket or file; none for dsn = none */
     uint64_t turn;
     struct epoch epoch;
     struct server_identity server;
@@ -145,7 +146,7 @@ struct message_renewed {
     uint64_t turn;
     mono_ns deadline;
 };
-struct message_ended { /* CAMPAIGN_FAILED, LOST, RELEASED: no job of this turn runs, the key is not held */
+struct message_ended { /* CAMPAIGN_FAILED, LOST, RELEASED: no job of this turn runs, no key held */
     uint64_t turn;
     struct epoch epoch; /* 0.0: no term was opened */
     uint32_t reason;    /* enum end_reason */
@@ -162,10 +163,10 @@ struct message_log { /* with a descriptor of the log file, anew */
 };
 enum command { COMMAND_STOP, COMMAND_RELOAD, COMMAND_STEP_DOWN };
 struct message_command { /* monitor -> supervisor */
-    uint64_t request; /* the monitor's number for it; the reply carries it */
-    uint32_t command; /* enum command */
+    uint64_t request;    /* the monitor's number for it; the reply carries it */
+    uint32_t command;    /* enum command */
     uint32_t force;
-    dur_ns length;    /* STEP_DOWN: how long to stay a follower */
+    dur_ns length; /* STEP_DOWN: how long to stay a follower */
     uint32_t by_uid;
     uint32_t reserved;
 };
@@ -180,11 +181,11 @@ struct message_signal { /* to the keeper: pass this signal on to CMD */
     uint32_t reserved;
 };
 struct message_service_ended { /* from the keeper */
-    int32_t code; /* what the instance exits with: CMD's code, or 128 + signal */
+    int32_t code;              /* what the instance exits with: CMD's code, or 128 + signal */
     uint32_t reserved;
 };
-/* The channel of monitor and probe is a new pair for each new process of either, so its generation is
- * always 0: channel_pair(0, FROM_PROBE, FROM_MONITOR, ...), one end to each with PEER. */
+/* The channel of monitor and probe is a new pair for each new process of either, so its generation
+ * is always 0: channel_pair(0, FROM_PROBE, FROM_MONITOR, ...), one end to each with PEER. */
 struct message_fleet_query { /* monitor -> probe, on the channel of their own */
     uint64_t request;
 };

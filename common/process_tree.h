@@ -32,16 +32,16 @@ bool process_tree_available(void);
 int process_descendants(pid_t root, struct pid_set *ret_set);
 
 struct process_sweep {
-    unsigned seen;    /* children outside keep and all below them that live (zombies do not count) */
+    unsigned seen; /* children outside keep and all below them that live (zombies do not count) */
     unsigned refused; /* could not be signalled (EPERM) */
     pid_t example;    /* one of those still there; 0: none */
 };
 
 /*
  * process_sweep_children - send SIGKILL to every descendant of this process
- * that is not in keep (nor below one that is in keep; NULL: nothing is kept). One pass: what forks in
- * the meantime is met by the next one; call again until seen is 0, reaping with
- * waitpid in between. This process must be a child subreaper. 0 or a negative errno.
+ * that is not in keep (nor below one that is in keep; NULL: nothing is kept). One pass: what forks
+ * in the meantime is met by the next one; call again until seen is 0, reaping with waitpid in
+ * between. This process must be a child subreaper. 0 or a negative errno.
  */
 int process_sweep_children(const struct pid_set *keep, struct process_sweep *ret_sweep);
 

@@ -30,7 +30,8 @@ struct schedule {
  * version does not have); -EINVAL. On failure reterr says what is wrong and
  * what would be right; on success it is not touched.
  */
-int schedule_parse(const char *text, struct schedule *ret_schedule, char *reterr, size_t reterr_size);
+int schedule_parse(const char *text, struct schedule *ret_schedule, char *reterr,
+                   size_t reterr_size);
 
 /* schedule_next - the first instant strictly after that one; WALL_NEVER for the
  * kinds that no clock starts. */

@@ -17,8 +17,16 @@
 #include "common/identity.h"
 #include "common/message.h"
 
-enum board_role { ROLE_FOLLOWER, ROLE_HEIR, ROLE_LEADER, ROLE_STANDING_DOWN, ROLE_FENCING, ROLE_STOPPED };
-const char *board_role_name(enum board_role role); /* "follower", "heir", "leader", "standing-down", ... */
+enum board_role {
+    ROLE_FOLLOWER,
+    ROLE_HEIR,
+    ROLE_LEADER,
+    ROLE_STANDING_DOWN,
+    ROLE_FENCING,
+    ROLE_STOPPED
+};
+const char *board_role_name(
+    enum board_role role); /* "follower", "heir", "leader", "standing-down", ... */
 
 enum child_slot { SLOT_PROBE, SLOT_WORKER, SLOT_MONITOR, SLOT_KEEPER, CHILD_SLOT_COUNT };
 
@@ -36,12 +44,12 @@ struct board_supervisor {
     int32_t pid;
     uint32_t unkillable; /* descendants of a dead worker that refuse to die */
     uint64_t incarnation;
-    struct epoch epoch;  /* of our term; 0.0 when we do not lead */
-    mono_ns deadline;    /* D as the supervisor knows it */
-    mono_ns rest_until;  /* follower by choice until then; 0: not resting */
+    struct epoch epoch; /* of our term; 0.0 when we do not lead */
+    mono_ns deadline;   /* D as the supervisor knows it */
+    mono_ns rest_until; /* follower by choice until then; 0: not resting */
     wall_ns started_at;
     wall_ns role_since;
-    uint64_t elections;  /* terms won since start */
+    uint64_t elections; /* terms won since start */
     uint64_t config_hash;
     wall_ns config_loaded_at;
     uint32_t reloads;
@@ -63,19 +71,19 @@ struct board_probe {
     int64_t clock_offset_ns; /* ours minus the database's */
     struct server_identity server;
     struct server_address address;
-    struct epoch leader_epoch;           /* of the term in the database */
-    char leader_instance[INSTANCE_MAX];  /* label of who leads; "" unknown */
-    char holder_application[64];         /* application_name of a foreign holder */
+    struct epoch leader_epoch;          /* of the term in the database */
+    char leader_instance[INSTANCE_MAX]; /* label of who leads; "" unknown */
+    char holder_application[64];        /* application_name of a foreign holder */
     char server_version[32];
-    char reason[REASON_MAX];             /* why the database is down */
+    char reason[REASON_MAX]; /* why the database is down */
     uint64_t connect_failures;
 };
 
 /* Written by the worker. */
 struct board_worker {
-    uint32_t state;      /* enum worker_state of worker/leader/worker.h */
-    uint32_t job_count;  /* rows in use */
-    uint32_t running;    /* runs now */
+    uint32_t state;     /* enum worker_state of worker/leader/worker.h */
+    uint32_t job_count; /* rows in use */
+    uint32_t running;   /* runs now */
     uint32_t reserved;
     struct epoch epoch;
     mono_ns deadline;
@@ -85,9 +93,16 @@ struct board_worker {
     uint64_t failed;
 };
 
-enum board_outcome { OUTCOME_NONE, OUTCOME_SUCCEEDED, OUTCOME_FAILED, OUTCOME_TIMED_OUT, OUTCOME_CANCELLED,
-                     OUTCOME_SKIPPED };
-const char *board_outcome_name(enum board_outcome outcome); /* "", "succeeded", "failed", "timed_out", ... */
+enum board_outcome {
+    OUTCOME_NONE,
+    OUTCOME_SUCCEEDED,
+    OUTCOME_FAILED,
+    OUTCOME_TIMED_OUT,
+    OUTCOME_CANCELLED,
+    OUTCOME_SKIPPED
+};
+const char *board_outcome_name(
+    enum board_outcome outcome); /* "", "succeeded", "failed", "timed_out", ... */
 
 enum { BOARD_JOBS_MAX = 16384 }; /* rows; untouched ones cost no memory */
 
@@ -111,12 +126,13 @@ struct scoreboard; /* opaque */
 /* scoreboard_create - supervisor: a memfd, mapped for writing, then sealed. NULL: errno is set. */
 struct scoreboard *scoreboard_create(int *ret_fd);
 
-/* scoreboard_open - monitor: map this memfd read-only. NULL: errno is set. fd stays the caller's. */
+/* scoreboard_open - monitor: map this memfd read-only. NULL: errno is set. fd stays the caller's.
+ */
 struct scoreboard *scoreboard_open(int fd);
 void scoreboard_free(struct scoreboard *b);
 
-/* Each writer replaces its section as a whole; each reader gets a consistent copy, or false when the
- * writer died in the middle of it (the copy is then what there is). */
+/* Each writer replaces its section as a whole; each reader gets a consistent copy, or false when
+ * the writer died in the middle of it (the copy is then what there is). */
 void scoreboard_put_supervisor(struct scoreboard *b, const struct board_supervisor *from);
 void scoreboard_put_probe(struct scoreboard *b, const struct board_probe *from);
 void scoreboard_put_worker(struct scoreboard *b, const struct board_worker *from);

@@ -196,7 +196,7 @@ void child_kill(struct child_row *row, mono_ns now, const char *why)
 void child_signal(const struct child_row *row, int signal_number)
 {
     if (row->state != CHILD_DOWN) {
-        assert(row->pid > 0); /* kill(0, ...) would be our own group */
+        assert(row->pid > 0);                /* kill(0, ...) would be our own group */
         (void)kill(row->pid, signal_number); /* not reaped yet, so the pid is still its own */
     }
 }
@@ -218,8 +218,8 @@ struct child_death child_ended(struct child_row *row, int wait_status, mono_ns n
     row->pid = 0;
     row->state = CHILD_DOWN;
     row->deadline = MONO_NEVER;
-    death.verdict = restart_decide(&row->restart, wait_status, death.lived, now, random,
-                                   &row->deadline);
+    death.verdict =
+        restart_decide(&row->restart, wait_status, death.lived, now, random, &row->deadline);
     row->waits_for_reload = death.verdict == RESTART_ON_RELOAD;
     if (!row->wanted) {
         row->deadline = MONO_NEVER;

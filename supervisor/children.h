@@ -46,11 +46,11 @@ struct child_row {
     const struct child_spec *spec;
     enum child_slot slot;
     enum child_state state;
-    bool wanted;            /* to be started again when it ends */
-    bool waits_for_reload;  /* it said that this configuration does not do */
+    bool wanted;           /* to be started again when it ends */
+    bool waits_for_reload; /* it said that this configuration does not do */
     mono_ns deadline;
-    pid_t pid;              /* 0 in CHILD_DOWN */
-    uint64_t generation;    /* of the live process, or of the last one */
+    pid_t pid;           /* 0 in CHILD_DOWN */
+    uint64_t generation; /* of the live process, or of the last one */
     uint32_t restarts;
     mono_ns started_at;
     wall_ns started_wall;
@@ -77,8 +77,8 @@ struct child_death {
     pid_t pid;
     uint64_t generation;
     dur_ns lived;
-    int code;   /* -1: by a signal */
-    int signal; /* 0: by exit */
+    int code;                     /* -1: by a signal */
+    int signal;                   /* 0: by exit */
     enum restart_verdict verdict; /* what happens next, if it is wanted */
 };
 

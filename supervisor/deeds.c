@@ -19,6 +19,10 @@ void deeds_send(struct supervisor *s, enum child_slot slot, enum message_type ty
     if (row->state == CHILD_DOWN || row->channel.fd == -1) {
         return; /* what it would have been told it learns when it is started again */
     }
+    if (row->state == CHILD_STARTING && type != MESSAGE_STOP) {
+        return; /* the first thing that it hears is its configuration: it learns the rest after
+                   HELLO */
+    }
     int rc = channel_send(&row->channel, type, m, fd);
     if (rc == 0 || rc == -EPIPE) { /* its death is on the way to us */
         return;
@@ -54,8 +58,7 @@ static dur_ns longest_grace(const struct config *cfg)
 
 struct election_terms deeds_terms(const struct config *cfg)
 {
-    struct shutdown_bounds bounds =
-        shutdown_bounds(cfg->pgbaton.stop_timeout, longest_grace(cfg));
+    struct shutdown_bounds bounds = shutdown_bounds(cfg->pgbaton.stop_timeout, longest_grace(cfg));
     bool elects = cfg->election.enabled && cfg->database.kind != DATABASE_NONE;
 
     return (struct election_terms){
@@ -75,6 +78,8 @@ struct election_terms deeds_terms(const struct config *cfg)
 static void announce(struct supervisor *s)
 {
     const struct election *e = &s->election;
+    bool has_term = e->epoch.generation != 0 || e->epoch.number != 0;
+    struct epoch epoch = has_term ? e->epoch : s->announced_epoch; /* the one that ends here */
 
     if (e->state == s->announced) {
         return;
@@ -86,8 +91,9 @@ static void announce(struct supervisor *s)
     log_info("role", "role=%s was=%s election=%s instance=%s turn=%" PRIu64 " epoch=%s reason=%s",
              election_state_name(e->state), election_state_name(s->announced),
              log_text(s->config->election.name).is, log_text(s->config->pgbaton.instance).is,
-             e->turn, epoch_text(e->epoch).is, end_reason_name(e->reason));
+             e->turn, epoch_text(epoch).is, end_reason_name(e->reason));
     s->announced = e->state;
+    s->announced_epoch = e->epoch;
 }
 
 static void send_campaign(struct supervisor *s)
@@ -127,8 +133,7 @@ static void send_lead(struct supervisor *s)
 
 static void send_fenced(struct supervisor *s)
 {
-    struct message m = {
-        .u.fenced = {.epoch = s->elected.epoch, .reason = s->election.reason}};
+    struct message m = {.u.fenced = {.epoch = s->elected.epoch, .reason = s->election.reason}};
 
     deeds_send(s, SLOT_PROBE, MESSAGE_FENCED, &m, -1);
 }
@@ -213,7 +218,8 @@ static void step(struct supervisor *s, const struct election_event *event)
     }
 }
 
-/* A deed may be a happening itself (the end of a release is what a reload waits for): one after the other. */
+/* A deed may be a happening itself (the end of a release is what a reload waits for): one after the
+ * other. */
 void deeds_election(struct supervisor *s, const struct election_event *event)
 {
     assert(s->queued < ELECTION_QUEUE_MAX);

@@ -8,7 +8,8 @@
 
 #include "supervisor/supervisor.h"
 
-/* deeds_election - let the election take this event (its time is filled in), and do what it says. */
+/* deeds_election - let the election take this event (its time is filled in), and do what it says.
+ */
 void deeds_election(struct supervisor *s, const struct election_event *event);
 /* deeds_happened - the same for an event that has nothing but its type. */
 void deeds_happened(struct supervisor *s, enum election_event_type type);

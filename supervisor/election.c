@@ -106,8 +106,8 @@ static void campaign(struct election *e, struct election_actions *out)
     e->reason = END_NONE;
     e->campaign_began = e->now;
     act(out, ELECTION_CAMPAIGN);
-    become(e, ELECTION_HEIR,
-           e->now + (within < CAMPAIGN_WITHIN_MIN ? CAMPAIGN_WITHIN_MIN : within), out);
+    become(e, ELECTION_HEIR, e->now + (within < CAMPAIGN_WITHIN_MIN ? CAMPAIGN_WITHIN_MIN : within),
+           out);
 }
 
 /* Nothing is held: what should a follower do now? */
@@ -165,7 +165,8 @@ static void let_go(struct election *e, struct election_actions *out)
     follow(e, out);
 }
 
-/* Let go within these bounds; when no answer comes, or D passes before it does, the worker is killed. */
+/* Let go within these bounds; when no answer comes, or D passes before it does, the worker is
+ * killed. */
 static void stand_down(struct election *e, enum end_reason reason, dur_ns drain, dur_ns over,
                        struct election_actions *out)
 {
@@ -203,8 +204,7 @@ static void fence_sweep(struct election *e, struct election_actions *out)
     act(out, ELECTION_SWEEP);
 }
 
-static void fence_killing(struct election *e, enum end_reason reason,
-                          struct election_actions *out)
+static void fence_killing(struct election *e, enum end_reason reason, struct election_actions *out)
 {
     leave(e, out);
     e->reason = reason;
@@ -279,47 +279,22 @@ static void call_witness(struct election *e, struct election_actions *out)
     }
 }
 
-/*
- * What every state with a live campaign or term does alike. True: the event
- * was dealt with.
- */
+/* What every state with a live campaign or term does alike. True: the event was dealt with. */
 static bool worker_spoke(struct election *e, const struct election_event *event,
                          struct election_actions *out)
 {
-    switch (event->type) {
-    case ELECTION_WORKER_EXITED:
+    if (event->type == ELECTION_WORKER_EXITED) {
         fence_dead_worker(e, END_WORKER_DIED, out);
         return true;
-    case ELECTION_CAMPAIGN_FAILED:
-    case ELECTION_LOST:
-    case ELECTION_RELEASED:
-        rest_after(e, e->reason == END_NONE ? event->reason : e->reason);
-        if (e->reason == END_NONE) {
+    }
+    if (event->type == ELECTION_CAMPAIGN_FAILED || event->type == ELECTION_LOST ||
+        event->type == ELECTION_RELEASED) {
+        if (e->reason == END_NONE) { /* it ended by itself, not because we told it to */
             e->reason = event->reason;
         }
+        rest_after(e, e->reason);
         let_go(e, out);
         return true;
-    case ELECTION_TICK:
-    case ELECTION_PROBE_READY:
-    case ELECTION_PROBE_GONE:
-    case ELECTION_WORKER_READY:
-    case ELECTION_SEAT_TAKEN:
-    case ELECTION_SEAT_LOST:
-    case ELECTION_SLICE_ANSWERED:
-    case ELECTION_ELECTED:
-    case ELECTION_RENEWED:
-    case ELECTION_WITNESS_DENIES:
-    case ELECTION_CLOCK_WRONG:
-    case ELECTION_CLOCK_RIGHT:
-    case ELECTION_DESCENDANTS_GONE:
-    case ELECTION_FENCE_RECORDED:
-    case ELECTION_STEP_DOWN:
-    case ELECTION_ELECT_ANEW:
-    case ELECTION_CONFIGURED:
-    case ELECTION_STOP:
-    case ELECTION_STOP_NOW:
-    case ELECTION_EVENT_COUNT:
-        break;
     }
     return false;
 }
@@ -484,7 +459,8 @@ static void fencing(struct election *e, const struct election_event *event,
         } else if (e->now >= e->deadline) {
             act(out, ELECTION_UNKILLABLE);
             if (e->lock_kept && e->lease_deadline == MONO_NEVER && !e->at_once) {
-                e->deadline = e->now + SWEEP_AGAIN; /* nothing but this lock protects the next leader */
+                e->deadline =
+                    e->now + SWEEP_AGAIN; /* nothing but this lock protects the next leader */
             } else {
                 fence_swept(e, out);
             }
@@ -503,102 +479,59 @@ static void fencing(struct election *e, const struct election_event *event,
 }
 
 /* Facts hold in every state; what to do about them depends on the state. */
-static void learn(struct election *e, const struct election_event *event)
+static void learn_of_probe(struct election *e, const struct election_event *event)
 {
-    switch (event->type) {
-    case ELECTION_PROBE_READY:
-    case ELECTION_PROBE_GONE:
+    if (event->type == ELECTION_PROBE_READY || event->type == ELECTION_PROBE_GONE) {
         e->probe_ready = event->type == ELECTION_PROBE_READY;
         e->seeking = false;
         e->witnessing = false;
         e->seat_held = false;
-        break;
-    case ELECTION_WORKER_READY:
-        e->worker_ready = true;
-        break;
-    case ELECTION_WORKER_EXITED:
-        e->worker_ready = false;
-        break;
-    case ELECTION_SEAT_TAKEN:
+    } else if (event->type == ELECTION_SEAT_TAKEN) {
         e->seat_held = e->seeking;
         if (e->state == ELECTION_FOLLOWER) { /* a campaign keeps what it began with */
             e->slice = event->slice;
             e->poll = event->poll;
         }
-        break;
-    case ELECTION_SEAT_LOST:
+    } else if (event->type == ELECTION_SEAT_LOST) {
         e->seat_held = false; /* and it goes on seeking, unless it was told to leave */
-        break;
-    case ELECTION_CLOCK_WRONG:
-    case ELECTION_CLOCK_RIGHT:
+    } else if (event->type == ELECTION_CLOCK_WRONG || event->type == ELECTION_CLOCK_RIGHT) {
         e->clock_wrong = event->type == ELECTION_CLOCK_WRONG;
-        break;
-    case ELECTION_ELECT_ANEW:
+    }
+}
+
+static void learn_of_worker(struct election *e, const struct election_event *event)
+{
+    if (event->type == ELECTION_WORKER_READY || event->type == ELECTION_WORKER_EXITED) {
+        e->worker_ready = event->type == ELECTION_WORKER_READY;
+    }
+}
+
+static void learn_of_orders(struct election *e, const struct election_event *event)
+{
+    if (event->type == ELECTION_ELECT_ANEW) {
         e->anew = true;
-        break;
-    case ELECTION_CONFIGURED:
-        if (e->paused) {
-            e->anew = false;
-            e->paused = false;
-            e->rest_until = 0;
-            backoff_reset(&e->rest);
-        }
-        break;
-    case ELECTION_STOP_NOW:
-        e->at_once = true;
+    } else if (event->type == ELECTION_CONFIGURED && e->paused) {
+        e->anew = false;
+        e->paused = false;
+        e->rest_until = 0;
+        backoff_reset(&e->rest);
+    } else if (event->type == ELECTION_STOP || event->type == ELECTION_STOP_NOW) {
         e->stopping = true;
-        break;
-    case ELECTION_STOP:
-        e->stopping = true;
-        break;
-    case ELECTION_TICK:
-    case ELECTION_SLICE_ANSWERED:
-    case ELECTION_CAMPAIGN_FAILED:
-    case ELECTION_ELECTED:
-    case ELECTION_RENEWED:
-    case ELECTION_LOST:
-    case ELECTION_RELEASED:
-    case ELECTION_WITNESS_DENIES:
-    case ELECTION_DESCENDANTS_GONE:
-    case ELECTION_FENCE_RECORDED:
-    case ELECTION_STEP_DOWN:
-    case ELECTION_EVENT_COUNT:
-        break;
+        e->at_once = e->at_once || event->type == ELECTION_STOP_NOW;
     }
 }
 
 /* Answers carry the turn; what is about another one is not an answer. */
 static bool is_stale(const struct election *e, const struct election_event *event)
 {
-    switch (event->type) {
-    case ELECTION_SLICE_ANSWERED:
-    case ELECTION_CAMPAIGN_FAILED:
-    case ELECTION_ELECTED:
-    case ELECTION_RENEWED:
-    case ELECTION_LOST:
-    case ELECTION_RELEASED:
-        return event->turn != e->turn;
-    case ELECTION_TICK:
-    case ELECTION_PROBE_READY:
-    case ELECTION_PROBE_GONE:
-    case ELECTION_WORKER_READY:
-    case ELECTION_WORKER_EXITED:
-    case ELECTION_SEAT_TAKEN:
-    case ELECTION_SEAT_LOST:
-    case ELECTION_WITNESS_DENIES:
-    case ELECTION_CLOCK_WRONG:
-    case ELECTION_CLOCK_RIGHT:
-    case ELECTION_DESCENDANTS_GONE:
-    case ELECTION_FENCE_RECORDED:
-    case ELECTION_STEP_DOWN:
-    case ELECTION_ELECT_ANEW:
-    case ELECTION_CONFIGURED:
-    case ELECTION_STOP:
-    case ELECTION_STOP_NOW:
-    case ELECTION_EVENT_COUNT:
-        break;
-    }
-    return false;
+    static const bool is_answer[ELECTION_EVENT_COUNT] = {
+        [ELECTION_SLICE_ANSWERED] = true, [ELECTION_CAMPAIGN_FAILED] = true,
+        [ELECTION_ELECTED] = true,        [ELECTION_RENEWED] = true,
+        [ELECTION_LOST] = true,           [ELECTION_RELEASED] = true,
+    };
+
+    assert((unsigned)event->type < ELECTION_EVENT_COUNT);
+    return is_answer[event->type] && event->turn != e->turn;
 }
 
 /* What must be true between any two events, whatever the events. */
@@ -715,8 +648,8 @@ void election_configure(struct election *e, const struct election_terms *terms)
     assert(terms->over >= terms->drain);
     e->terms = *terms;
     e->rest.least = terms->retry_interval;
-    e->rest.most = terms->backoff_max > terms->retry_interval ? terms->backoff_max
-                                                             : terms->retry_interval;
+    e->rest.most =
+        terms->backoff_max > terms->retry_interval ? terms->backoff_max : terms->retry_interval;
 }
 
 void election_step(struct election *e, const struct election_event *event,
@@ -728,7 +661,9 @@ void election_step(struct election *e, const struct election_event *event,
     *ret_actions = (struct election_actions){.count = 0};
     e->now = event->now;
     if (!is_stale(e, event)) {
-        learn(e, event);
+        learn_of_probe(e, event);
+        learn_of_worker(e, event);
+        learn_of_orders(e, event);
         dispatch(e, event, ret_actions);
     } else if (e->now >= e->deadline) {
         const struct election_event tick = {.type = ELECTION_TICK, .now = e->now};
@@ -750,12 +685,9 @@ bool election_expects(const struct election *e, uint64_t turn)
 const char *election_state_name(enum election_state state)
 {
     static const char *const names[ELECTION_STATE_COUNT] = {
-        [ELECTION_FOLLOWER] = "follower",
-        [ELECTION_HEIR] = "heir",
-        [ELECTION_LEADER] = "leader",
-        [ELECTION_STANDING_DOWN] = "standing-down",
-        [ELECTION_FENCING] = "fencing",
-        [ELECTION_STOPPED] = "stopped",
+        [ELECTION_FOLLOWER] = "follower", [ELECTION_HEIR] = "heir",
+        [ELECTION_LEADER] = "leader",     [ELECTION_STANDING_DOWN] = "standing-down",
+        [ELECTION_FENCING] = "fencing",   [ELECTION_STOPPED] = "stopped",
     };
 
     return (unsigned)state < ELECTION_STATE_COUNT ? names[state] : "?";

@@ -108,19 +108,19 @@ struct election_event {
 };
 
 enum election_action {
-    ELECTION_SEEK,          /* to the probe: seek the seat, not before e->rest_until */
-    ELECTION_LEAVE,         /* to the probe: give the seat up, stop seeking */
-    ELECTION_CAMPAIGN,      /* to the worker: turn e->turn */
-    ELECTION_STAND_DOWN,    /* to the worker: by e->drain_until, e->over_by, for e->reason */
-    ELECTION_KILL_WORKER,   /* SIGKILL, by pid; again if it is already dying */
-    ELECTION_SWEEP,         /* kill what the dead worker left, until nothing is left */
-    ELECTION_RECORD_FENCE,  /* to the probe: e->epoch is fenced, for e->reason */
-    ELECTION_CLOSE_LOCK,    /* close the duplicate of the lock socket */
-    ELECTION_LEAD,          /* to the probe: we lead in e->epoch, be the witness */
-    ELECTION_ANNOUNCE,      /* e->state has changed: log it, publish it */
-    ELECTION_UNKILLABLE,    /* the lease is over and descendants live: say so */
+    ELECTION_SEEK,         /* to the probe: seek the seat, not before e->rest_until */
+    ELECTION_LEAVE,        /* to the probe: give the seat up, stop seeking */
+    ELECTION_CAMPAIGN,     /* to the worker: turn e->turn */
+    ELECTION_STAND_DOWN,   /* to the worker: by e->drain_until, e->over_by, for e->reason */
+    ELECTION_KILL_WORKER,  /* SIGKILL, by pid; again if it is already dying */
+    ELECTION_SWEEP,        /* kill what the dead worker left, until nothing is left */
+    ELECTION_RECORD_FENCE, /* to the probe: e->epoch is fenced, for e->reason */
+    ELECTION_CLOSE_LOCK,   /* close the duplicate of the lock socket */
+    ELECTION_LEAD,         /* to the probe: we lead in e->epoch, be the witness */
+    ELECTION_ANNOUNCE,     /* e->state has changed: log it, publish it */
+    ELECTION_UNKILLABLE,   /* the lease is over and descendants live: say so */
     ELECTION_READY_TO_ELECT_ANEW,
-    ELECTION_GONE,          /* stopping: nothing is held any more */
+    ELECTION_GONE, /* stopping: nothing is held any more */
     ELECTION_ACTION_COUNT,
 };
 
@@ -134,8 +134,8 @@ struct election_actions {
 
 /* What the configuration says; may be replaced at any time by election_configure(). */
 struct election_terms {
-    bool candidate;  /* false: never campaign ([jobs] enabled = no) */
-    bool has_probe;  /* false: no election, the worker leads as soon as it is ready */
+    bool candidate; /* false: never campaign ([jobs] enabled = no) */
+    bool has_probe; /* false: no election, the worker leads as soon as it is ready */
     dur_ns connect_timeout;
     dur_ns retry_interval;
     unsigned retry_jitter; /* percent */
@@ -150,11 +150,11 @@ struct election {
     enum election_state state;
     enum election_fence fence;
     mono_ns now;
-    mono_ns deadline; /* of the present state; MONO_NEVER where it may last */
-    uint64_t turn;    /* of the present campaign, or of the last one */
-    struct epoch epoch; /* of our term; 0.0 when there is none */
+    mono_ns deadline;       /* of the present state; MONO_NEVER where it may last */
+    uint64_t turn;          /* of the present campaign, or of the last one */
+    struct epoch epoch;     /* of our term; 0.0 when there is none */
     mono_ns lease_deadline; /* D; MONO_NEVER: there is none */
-    bool lock_kept;   /* we hold the duplicate of a lock socket (or would, with a database) */
+    bool lock_kept;         /* we hold the duplicate of a lock socket (or would, with a database) */
     enum end_reason reason; /* why the present campaign or term ends */
     mono_ns drain_until;
     mono_ns over_by;
@@ -165,16 +165,16 @@ struct election {
     bool probe_ready;
     bool worker_ready;
     bool clock_wrong;
-    bool seeking;   /* the probe was told to seek, or has the seat */
+    bool seeking;    /* the probe was told to seek, or has the seat */
     bool witnessing; /* the probe was told that we lead */
-    bool seat_held; /* it said that it has it (mode = poll: that the key looks free) */
-    bool anew;      /* ELECT_ANEW waits for the follower's state */
-    bool paused;    /* READY_TO_ELECT_ANEW was said: wait for CONFIGURED */
+    bool seat_held;  /* it said that it has it (mode = poll: that the key looks free) */
+    bool anew;       /* ELECT_ANEW waits for the follower's state */
+    bool paused;     /* READY_TO_ELECT_ANEW was said: wait for CONFIGURED */
     bool stopping;
     bool at_once;
-    mono_ns rest_until; /* follower by choice until then */
+    mono_ns rest_until;    /* follower by choice until then */
     dur_ns step_down_rest; /* how long to rest once this step-down is done; 0: none */
-    struct backoff rest; /* after campaigns that failed */
+    struct backoff rest;   /* after campaigns that failed */
     struct prng random;
 };
 
@@ -191,7 +191,8 @@ void election_configure(struct election *e, const struct election_terms *terms);
 void election_step(struct election *e, const struct election_event *event,
                    struct election_actions *ret_actions);
 
-/* election_expects - would ELECTED about this turn be taken? Otherwise its descriptor is to be closed. */
+/* election_expects - would ELECTED about this turn be taken? Otherwise its descriptor is to be
+ * closed. */
 bool election_expects(const struct election *e, uint64_t turn);
 
 const char *election_state_name(enum election_state state);

@@ -38,8 +38,17 @@ static void introduce_peers(struct supervisor *s)
     channel_close(&to_probe);
 }
 
-static void on_hello(struct supervisor *s, struct child_row *row)
+/* A message that came in. */
+struct arrival {
+    struct child_row *row; /* from whom */
+    const struct message *m;
+    int fd; /* that came with it, or -1; closed afterwards, unless it was taken and set to -1 */
+};
+
+static void on_hello(struct supervisor *s, struct arrival *in)
 {
+    struct child_row *row = in->row;
+
     if (row->state != CHILD_STARTING) {
         if (row->state == CHILD_READY) {
             child_kill(row, clock_now(), "said HELLO twice");
@@ -48,7 +57,11 @@ static void on_hello(struct supervisor *s, struct child_row *row)
     }
     child_ready(row, clock_now());
     deeds_send_config(s, row->slot);
-    log_debug("child_ready", "child=%s pid=%d generation=%" PRIu64, row->spec->name,
+    if (log_fd_get() >
+        STDERR_FILENO) { /* it may have been opened anew since the child was started */
+        deeds_send(s, row->slot, MESSAGE_LOG, NULL, log_fd_get());
+    }
+    log_debug("child_ready", "child=%s child_pid=%d generation=%" PRIu64, row->spec->name,
               (int)row->pid, row->generation);
     if (row->slot == SLOT_PROBE || row->slot == SLOT_MONITOR) {
         introduce_peers(s);
@@ -60,8 +73,23 @@ static void on_hello(struct supervisor *s, struct child_row *row)
     }
 }
 
-static void on_fleet(struct supervisor *s, const struct message_fleet *fleet)
+/* That it was heard is all that matters. */
+static void on_alive(struct supervisor *s, struct arrival *in)
 {
+    (void)s;
+    (void)in;
+}
+
+static void on_last_words(struct supervisor *s, struct arrival *in)
+{
+    (void)s;
+    (void)snprintf(in->row->last_words, sizeof(in->row->last_words), "%s",
+                   in->m->u.last_words.text);
+}
+
+static void on_fleet(struct supervisor *s, struct arrival *in)
+{
+    const struct message_fleet *fleet = &in->m->u.fleet;
     bool clock_wrong = fleet->clock_wrong != 0;
 
     s->heir_waits = fleet->heir_waits != 0;
@@ -78,28 +106,45 @@ static void on_fleet(struct supervisor *s, const struct message_fleet *fleet)
     }
 }
 
-static void on_seat_taken(struct supervisor *s, const struct message_seat *seat)
+static void on_seat_taken(struct supervisor *s, struct arrival *in)
 {
-    s->seat = *seat;
+    s->seat = in->m->u.seat;
     deeds_election(s, &(struct election_event){
                           .type = ELECTION_SEAT_TAKEN,
-                          .slice = seat->slice > 0 ? seat->slice : DUR_S(1),
-                          .poll = seat->poll != 0,
+                          .slice = s->seat.slice > 0 ? s->seat.slice : DUR_S(1),
+                          .poll = s->seat.poll != 0,
                       });
 }
 
-/* *fd is taken over, and set to -1, where the election expects it. */
-static void on_elected(struct supervisor *s, const struct message_elected *elected, int *fd)
+static void on_seat_lost(struct supervisor *s, struct arrival *in)
 {
+    (void)in;
+    deeds_happened(s, ELECTION_SEAT_LOST);
+}
+
+static void on_slice_answered(struct supervisor *s, struct arrival *in)
+{
+    deeds_election(
+        s, &(struct election_event){.type = ELECTION_SLICE_ANSWERED, .turn = in->m->u.turn.turn});
+}
+
+static void on_elected(struct supervisor *s, struct arrival *in)
+{
+    const struct message_elected *elected = &in->m->u.elected;
+
     if (!election_expects(&s->election, elected->turn)) {
         /* What it holds cannot be known: it ends, and what it started. */
-        child_kill(&s->children[SLOT_WORKER], clock_now(), "elected without a campaign");
+        child_kill(in->row, clock_now(), "elected without a campaign");
+        return;
+    }
+    if (in->fd == -1 && s->election.terms.has_probe) {
+        child_kill(in->row, clock_now(), "elected without its lock");
         return;
     }
     assert(s->lock_fd == -1);
     s->elected = *elected;
-    s->lock_fd = *fd;
-    *fd = -1;
+    s->lock_fd = in->fd;
+    in->fd = -1;
     deeds_election(s, &(struct election_event){
                           .type = ELECTION_ELECTED,
                           .turn = elected->turn,
@@ -108,136 +153,90 @@ static void on_elected(struct supervisor *s, const struct message_elected *elect
                       });
 }
 
-static void on_ended(struct supervisor *s, enum election_event_type type,
-                     const struct message_ended *ended)
+static void on_renewed(struct supervisor *s, struct arrival *in)
 {
+    deeds_election(s, &(struct election_event){.type = ELECTION_RENEWED,
+                                               .turn = in->m->u.renewed.turn,
+                                               .deadline = in->m->u.renewed.deadline});
+}
+
+/* CAMPAIGN_FAILED, LOST, RELEASED. */
+static void on_ended(struct supervisor *s, struct arrival *in)
+{
+    const struct message_ended *ended = &in->m->u.ended;
+    enum election_event_type type = ELECTION_CAMPAIGN_FAILED;
+
+    if (in->m->header.type == MESSAGE_LOST) {
+        type = ELECTION_LOST;
+    } else if (in->m->header.type == MESSAGE_RELEASED) {
+        type = ELECTION_RELEASED;
+    }
+    bool known = ended->reason < END_REASON_COUNT;
     deeds_election(s, &(struct election_event){
                           .type = type,
                           .turn = ended->turn,
-                          .reason = ended->reason < END_REASON_COUNT
-                                        ? (enum end_reason)ended->reason
-                                        : END_INTERNAL,
+                          .reason = known ? (enum end_reason)ended->reason : END_INTERNAL,
                       });
 }
 
-static void on_blocked(struct supervisor *s, const struct message_blocked *blocked)
+static void on_opening_blocked(struct supervisor *s, struct arrival *in)
 {
-    struct message m = {.u.unblock = {.ledger_pid = blocked->ledger_pid}};
+    struct message m = {.u.unblock = {.ledger_pid = in->m->u.blocked.ledger_pid}};
 
-    if (blocked->turn == s->election.turn) {
+    if (in->m->u.blocked.turn == s->election.turn) {
         deeds_send(s, SLOT_PROBE, MESSAGE_UNBLOCK, &m, -1);
     }
 }
 
-static void on_fence_recorded(struct supervisor *s, const struct message_fenced *fenced)
+static void on_fence_recorded(struct supervisor *s, struct arrival *in)
 {
-    if (epoch_equal(fenced->epoch, s->elected.epoch)) {
+    if (epoch_equal(in->m->u.fenced.epoch, s->elected.epoch)) {
         deeds_happened(s, ELECTION_FENCE_RECORDED);
     }
 }
 
-static void on_last_words(struct child_row *row, const struct message_last_words *words)
+static void on_command(struct supervisor *s, struct arrival *in)
 {
-    (void)snprintf(row->last_words, sizeof(row->last_words), "%s", words->text);
+    orders_take(s, &in->m->u.command);
 }
 
-static void on_service_ended(struct supervisor *s, const struct message_service_ended *ended)
+static void on_service_ended(struct supervisor *s, struct arrival *in)
 {
+    int code = in->m->u.service_ended.code;
     char reason[64];
 
     s->service_ended = true;
     if (s->exit_code == 0) {
-        s->exit_code = ended->code;
+        s->exit_code = code;
     }
-    (void)snprintf(reason, sizeof(reason), "the service ended with code %d", (int)ended->code);
-    log_info("service_ended", "code=%d", (int)ended->code);
+    log_info("service_ended", "code=%d", code);
     deeds_shutdown(s, SHUTDOWN_SERVICE_ENDED);
     if (!supervisor_is_stopping(s)) {
-        supervisor_stop(s, false, ended->code, reason);
+        (void)snprintf(reason, sizeof(reason), "the service ended with code %d", code);
+        supervisor_stop(s, false, code, reason);
     }
 }
 
-/* What only the supervisor says never comes in: the table of messages sees to it. */
-static void take(struct supervisor *s, struct child_row *row, const struct message *m, int *fd)
-{
-    const enum message_type type = (enum message_type)m->header.type;
-
-    switch (type) {
-    case MESSAGE_HELLO:
-        on_hello(s, row);
-        return;
-    case MESSAGE_ALIVE:
-        return;
-    case MESSAGE_LAST_WORDS:
-        on_last_words(row, &m->u.last_words);
-        return;
-    case MESSAGE_SEAT_TAKEN:
-        on_seat_taken(s, &m->u.seat);
-        return;
-    case MESSAGE_SEAT_LOST:
-        deeds_election(s, &(struct election_event){.type = ELECTION_SEAT_LOST,
-                                                   .reason = END_SEAT_LOST});
-        return;
-    case MESSAGE_FLEET:
-        on_fleet(s, &m->u.fleet);
-        return;
-    case MESSAGE_FENCE_RECORDED:
-        on_fence_recorded(s, &m->u.fenced);
-        return;
-    case MESSAGE_SLICE_ANSWERED:
-        deeds_election(s, &(struct election_event){.type = ELECTION_SLICE_ANSWERED,
-                                                   .turn = m->u.turn.turn});
-        return;
-    case MESSAGE_CAMPAIGN_FAILED:
-        on_ended(s, ELECTION_CAMPAIGN_FAILED, &m->u.ended);
-        return;
-    case MESSAGE_OPENING_BLOCKED:
-        on_blocked(s, &m->u.blocked);
-        return;
-    case MESSAGE_ELECTED:
-        on_elected(s, &m->u.elected, fd);
-        return;
-    case MESSAGE_RENEWED:
-        deeds_election(s, &(struct election_event){.type = ELECTION_RENEWED,
-                                                   .turn = m->u.renewed.turn,
-                                                   .deadline = m->u.renewed.deadline});
-        return;
-    case MESSAGE_LOST:
-        on_ended(s, ELECTION_LOST, &m->u.ended);
-        return;
-    case MESSAGE_RELEASED:
-        on_ended(s, ELECTION_RELEASED, &m->u.ended);
-        return;
-    case MESSAGE_COMMAND:
-        orders_take(s, &m->u.command);
-        return;
-    case MESSAGE_SERVICE_ENDED:
-        on_service_ended(s, &m->u.service_ended);
-        return;
-    case MESSAGE_FLEET_REPLY: /* is for the monitor, on another channel */
-        child_kill(row, clock_now(), "FLEET_REPLY on the wrong channel");
-        return;
-    case MESSAGE_FLEET_QUERY:
-        child_kill(row, clock_now(), "FLEET_QUERY on the wrong channel");
-        return;
-    case MESSAGE_CONFIG:
-    case MESSAGE_PEER:
-    case MESSAGE_LOG:
-    case MESSAGE_STOP:
-    case MESSAGE_SEEK:
-    case MESSAGE_LEAVE:
-    case MESSAGE_LEAD:
-    case MESSAGE_FENCED:
-    case MESSAGE_UNBLOCK:
-    case MESSAGE_CAMPAIGN:
-    case MESSAGE_STAND_DOWN:
-    case MESSAGE_REPLY:
-    case MESSAGE_SIGNAL:
-    case MESSAGE_TYPE_COUNT:
-        break;
-    }
-    assert(!"a message that no child may send");
-}
+/* What is not here does not come to a supervisor: the table of messages sees to most of it, and
+ * FLEET_QUERY and FLEET_REPLY belong on the channel between monitor and probe. */
+static void (*const takers[MESSAGE_TYPE_COUNT])(struct supervisor *s, struct arrival *in) = {
+    [MESSAGE_HELLO] = on_hello,
+    [MESSAGE_ALIVE] = on_alive,
+    [MESSAGE_LAST_WORDS] = on_last_words,
+    [MESSAGE_SEAT_TAKEN] = on_seat_taken,
+    [MESSAGE_SEAT_LOST] = on_seat_lost,
+    [MESSAGE_FLEET] = on_fleet,
+    [MESSAGE_FENCE_RECORDED] = on_fence_recorded,
+    [MESSAGE_SLICE_ANSWERED] = on_slice_answered,
+    [MESSAGE_CAMPAIGN_FAILED] = on_ended,
+    [MESSAGE_OPENING_BLOCKED] = on_opening_blocked,
+    [MESSAGE_ELECTED] = on_elected,
+    [MESSAGE_RENEWED] = on_renewed,
+    [MESSAGE_LOST] = on_ended,
+    [MESSAGE_RELEASED] = on_ended,
+    [MESSAGE_COMMAND] = on_command,
+    [MESSAGE_SERVICE_ENDED] = on_service_ended,
+};
 
 static void misbehaved(struct supervisor *s, struct child_row *row, int rc)
 {
@@ -248,22 +247,31 @@ static void misbehaved(struct supervisor *s, struct child_row *row, int rc)
     child_kill(row, clock_now(), "misbehaved on its channel");
 }
 
+static void take(struct supervisor *s, struct arrival *in)
+{
+    if (takers[in->m->header.type] == NULL) {
+        misbehaved(s, in->row, -EPERM);
+    } else {
+        takers[in->m->header.type](s, in);
+    }
+    if (in->fd != -1) {
+        (void)close(in->fd); /* one that nobody asked for */
+    }
+}
+
 /* Reads one message. False: there is no more for now. */
 static bool read_one(struct supervisor *s, struct child_row *row)
 {
     struct message m;
-    int fd = -1;
+    struct arrival in = {.row = row, .m = &m, .fd = -1};
 
     if (row->channel.fd == -1) {
         return false;
     }
-    int rc = channel_receive(&row->channel, &m, &fd);
+    int rc = channel_receive(&row->channel, &m, &in.fd);
     if (rc == 1) {
         child_heard(row, clock_now());
-        take(s, row, &m, &fd);
-        if (fd != -1) {
-            (void)close(fd); /* one that nobody asked for */
-        }
+        take(s, &in);
         return true;
     }
     if (rc == 0 || rc == -ECONNRESET) {

@@ -30,14 +30,17 @@ static void refusal(const struct supervisor *s, bool force, char *ret_text, size
     } else if (s->election.state == ELECTION_STANDING_DOWN) {
         (void)snprintf(ret_text, size, "this instance is standing down already");
     } else if (s->election.state != ELECTION_LEADER) {
-        (void)snprintf(ret_text, size, "not stepping down: this instance is not the leader, it is %s",
+        (void)snprintf(ret_text, size,
+                       "not stepping down: this instance is not the leader, it is %s",
                        election_state_name(s->election.state));
     } else if (!s->election.terms.has_probe) {
-        (void)snprintf(ret_text, size, "not stepping down: there is no election here, every "
-                                       "instance runs the jobs");
+        (void)snprintf(ret_text, size,
+                       "not stepping down: there is no election here, every "
+                       "instance runs the jobs");
     } else if (!s->heir_waits && !force) {
-        (void)snprintf(ret_text, size, "not stepping down: no heir waits, nobody would lead; "
-                                       "--force does it all the same");
+        (void)snprintf(ret_text, size,
+                       "not stepping down: no heir waits, nobody would lead; "
+                       "--force does it all the same");
     }
 }
 
@@ -53,7 +56,8 @@ static int step_down(struct supervisor *s, dur_ns length, bool force, char *ret_
     if (rest > STEP_DOWN_MOST) {
         rest = STEP_DOWN_MOST;
     }
-    (void)snprintf(ret_text, size, "stepping down from epoch %s; %s, and this instance stays a follower for %s",
+    (void)snprintf(ret_text, size,
+                   "stepping down from epoch %s; %s, and this instance stays a follower for %s",
                    epoch_text(s->election.epoch).is,
                    s->heir_waits ? "the heir takes over when the jobs have ended" : "no heir waits",
                    duration_text(rest).is);

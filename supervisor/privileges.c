@@ -61,9 +61,10 @@ int privileges_find(const struct config *cfg, struct privileges *ret_privileges,
     }
     p.change = p.uid != geteuid() || p.gid != getegid();
     if (p.change && geteuid() != 0) {
-        (void)snprintf(reterr, size,
-                       "[pgbaton] user, group: only root can become another user; started as uid %u",
-                       (unsigned)geteuid());
+        (void)snprintf(
+            reterr, size,
+            "[pgbaton] user, group: only root can become another user; started as uid %u",
+            (unsigned)geteuid());
         return -EPERM;
     }
     p.keep_capabilities = p.uid != 0 && config_has_user_jobs(cfg);
@@ -79,17 +80,33 @@ int privileges_give(const struct privileges *p, const char *path)
     return lchown(path, p->uid, p->gid) == -1 ? -errno : 0;
 }
 
-/* Exactly these capabilities, permitted and effective; nothing is inheritable. 0 or -1 with errno. */
+static bool has_capability(cap_value_t value, cap_flag_t flag)
+{
+    cap_t caps = cap_get_proc();
+    cap_flag_value_t has = CAP_CLEAR;
+
+    if (caps != NULL) {
+        (void)cap_get_flag(caps, value, flag, &has);
+        (void)cap_free(caps);
+    }
+    return has == CAP_SET;
+}
+
+/* Of these capabilities those that we have, permitted and effective; nothing is inheritable. A
+ * container may have taken any of them away. 0 or -1 with errno. */
 static int set_capabilities(const cap_value_t *values, int count)
 {
     cap_t caps = cap_init();
-    int rc = -1;
+    int rc = caps == NULL ? -1 : 0;
 
-    if (caps == NULL) {
-        return -1;
+    for (int i = 0; rc == 0 && i < count; i++) {
+        if (has_capability(values[i], CAP_PERMITTED) &&
+            (cap_set_flag(caps, CAP_PERMITTED, 1, &values[i], CAP_SET) == -1 ||
+             cap_set_flag(caps, CAP_EFFECTIVE, 1, &values[i], CAP_SET) == -1)) {
+            rc = -1;
+        }
     }
-    if (count == 0 || (cap_set_flag(caps, CAP_PERMITTED, count, values, CAP_SET) == 0 &&
-                       cap_set_flag(caps, CAP_EFFECTIVE, count, values, CAP_SET) == 0)) {
+    if (rc == 0) {
         rc = cap_set_proc(caps);
     }
     int saved = errno;
@@ -116,18 +133,6 @@ int privileges_drop(const struct privileges *p)
         return -errno;
     }
     return 0;
-}
-
-static bool has_capability(cap_value_t value, cap_flag_t flag)
-{
-    cap_t caps = cap_get_proc();
-    cap_flag_value_t has = CAP_CLEAR;
-
-    if (caps != NULL) {
-        (void)cap_get_flag(caps, value, flag, &has);
-        (void)cap_free(caps);
-    }
-    return has == CAP_SET;
 }
 
 /* Not even an exec as root gains anything after this. */

@@ -131,7 +131,8 @@ static void put_in_force(struct supervisor *s, struct config *next)
 
     if (rc < 0) {
         config_free(next);
-        (void)snprintf(text, sizeof(text), "cannot hand the configuration out: %s; the old one stays in force",
+        (void)snprintf(text, sizeof(text),
+                       "cannot hand the configuration out: %s; the old one stays in force",
                        strerror(-rc));
         refuse(s, EXIT_CODE_FAILED, text);
         return;
@@ -180,7 +181,8 @@ void reload_carry_on(struct supervisor *s)
         put_in_force(s, next);
         if (r->done != done_before) {
             log_reloaded(s, "election");
-            answer(s, EXIT_CODE_DONE, "reloaded: leadership was given up, the election starts anew");
+            answer(s, EXIT_CODE_DONE,
+                   "reloaded: leadership was given up, the election starts anew");
         }
     }
     deeds_happened(s, ELECTION_CONFIGURED);
@@ -210,7 +212,8 @@ static void take_next(struct supervisor *s, struct config *next)
     switch (change) {
     case CHANGE_NOTHING:
         config_free(next);
-        reload_children_wanted(s); /* one that waits for a reload tries again: a file may have changed */
+        reload_children_wanted(
+            s); /* one that waits for a reload tries again: a file may have changed */
         s->reload.done++;
         log_reloaded(s, "nothing");
         answer(s, EXIT_CODE_DONE, "reloaded: nothing has changed");

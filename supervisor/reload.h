@@ -27,7 +27,8 @@ void reload_refuse_all(struct supervisor *s);
  * taken over. 0 or a negative errno: then nothing has changed, and it stays the caller's. */
 int reload_adopt(struct supervisor *s, struct config *next);
 
-/* reload_children_wanted - by the configuration in force: start what is missing, end what is not wanted. */
+/* reload_children_wanted - by the configuration in force: start what is missing, end what is not
+ * wanted. */
 void reload_children_wanted(struct supervisor *s);
 
 #endif

@@ -10,8 +10,8 @@ void restart_init(struct restart *r)
     r->wait = (struct backoff){.least = RESTART_WAIT_LEAST, .most = RESTART_WAIT_MOST};
 }
 
-enum restart_verdict restart_decide(struct restart *r, int wait_status, dur_ns uptime,
-                                    mono_ns now, struct prng *random, mono_ns *ret_when)
+enum restart_verdict restart_decide(struct restart *r, int wait_status, dur_ns uptime, mono_ns now,
+                                    struct prng *random, mono_ns *ret_when)
 {
     assert(uptime >= 0);
 

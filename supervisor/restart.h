@@ -32,8 +32,8 @@ void restart_init(struct restart *r);
  * restart_decide - a child ended with this status (of waitpid) after living for
  * uptime. *ret_when is set for RESTART_AT only.
  */
-enum restart_verdict restart_decide(struct restart *r, int wait_status, dur_ns uptime,
-                                    mono_ns now, struct prng *random, mono_ns *ret_when);
+enum restart_verdict restart_decide(struct restart *r, int wait_status, dur_ns uptime, mono_ns now,
+                                    struct prng *random, mono_ns *ret_when);
 
 /* restart_failed - it could not even be started: when to try again. */
 mono_ns restart_failed(struct restart *r, mono_ns now, struct prng *random);

@@ -27,8 +27,8 @@ static bool has_socket(const char *directory)
     char path[PATH_SIZE];
     struct stat st;
 
-    return join(path, sizeof(path), directory, CONTROL_SOCKET_NAME) == 0 &&
-           stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+    return join(path, sizeof(path), directory, CONTROL_SOCKET_NAME) == 0 && stat(path, &st) == 0 &&
+           S_ISSOCK(st.st_mode);
 }
 
 /* Is it a directory that is ours alone to write to? */
@@ -108,11 +108,11 @@ static int open_directory(const char *path, char *reterr, size_t reterr_size)
         return rc;
     }
     if (!is_safe(&st)) {
-        (void)snprintf(reterr, reterr_size,
-                       "%s belongs to uid %u and has mode %04o: it must be our own (uid %u) and not "
-                       "writable for others",
-                       path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777),
-                       (unsigned)geteuid());
+        (void)snprintf(
+            reterr, reterr_size,
+            "%s belongs to uid %u and has mode %04o: it must be our own (uid %u) and not "
+            "writable for others",
+            path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777), (unsigned)geteuid());
         (void)close(fd);
         return -EPERM;
     }

@@ -16,8 +16,8 @@
  * could be made by this user (for a command: the first that has a control
  * socket). 0 or a negative errno with the reason in reterr.
  */
-int rundir_path(const struct config *cfg, bool for_command, char *ret_path, size_t size, char *reterr,
-                size_t reterr_size);
+int rundir_path(const struct config *cfg, bool for_command, char *ret_path, size_t size,
+                char *reterr, size_t reterr_size);
 
 /*
  * rundir_claim - make the directory (0750; one that is not ours or that others
@@ -27,7 +27,8 @@ int rundir_path(const struct config *cfg, bool for_command, char *ret_path, size
  */
 int rundir_claim(const char *path, char *reterr, size_t reterr_size);
 
-/* rundir_listen - bind run_dir/control.sock anew (0660) and listen. A descriptor or a negative errno. */
+/* rundir_listen - bind run_dir/control.sock anew (0660) and listen. A descriptor or a negative
+ * errno. */
 int rundir_listen(const char *path);
 
 #endif

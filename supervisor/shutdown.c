@@ -23,11 +23,8 @@ static dur_ns tail_of(dur_ns timeout)
 static mono_ns rung_ends(const struct shutdown *s, enum shutdown_rung rung)
 {
     static const int eighths[SHUTDOWN_RUNG_COUNT] = {
-        [SHUTDOWN_RELEASE] = 5,
-        [SHUTDOWN_SERVICE] = 4,
-        [SHUTDOWN_CHILDREN] = 3,
-        [SHUTDOWN_TERM] = 2,
-        [SHUTDOWN_KILL] = 0,
+        [SHUTDOWN_RELEASE] = 5, [SHUTDOWN_SERVICE] = 4, [SHUTDOWN_CHILDREN] = 3,
+        [SHUTDOWN_TERM] = 2,    [SHUTDOWN_KILL] = 0,
     };
 
     return s->ends_at - s->tail / 8 * eighths[rung];
@@ -210,9 +207,9 @@ mono_ns shutdown_wake_at(const struct shutdown *s)
 const char *shutdown_rung_name(enum shutdown_rung rung)
 {
     static const char *const names[SHUTDOWN_RUNG_COUNT] = {
-        [SHUTDOWN_NOT] = "running",      [SHUTDOWN_RELEASE] = "release",
-        [SHUTDOWN_SERVICE] = "service",  [SHUTDOWN_CHILDREN] = "children",
-        [SHUTDOWN_TERM] = "term",        [SHUTDOWN_KILL] = "kill",
+        [SHUTDOWN_NOT] = "running",     [SHUTDOWN_RELEASE] = "release",
+        [SHUTDOWN_SERVICE] = "service", [SHUTDOWN_CHILDREN] = "children",
+        [SHUTDOWN_TERM] = "term",       [SHUTDOWN_KILL] = "kill",
         [SHUTDOWN_DONE] = "done",
     };
 

@@ -16,6 +16,10 @@
 #include "supervisor/orders.h"
 #include "supervisor/reload.h"
 
+/* Ctrl-C below make, or timeout(1), is one wish that arrives twice: by the terminal's group and by
+ * the parent. A second one that is meant comes later. */
+#define ECHO_WITHIN DUR_MS(100)
+
 static const int watched[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
 
 /* The death of a child is one line. */
@@ -46,6 +50,10 @@ static void after_death(struct supervisor *s, const struct child_row *row,
     switch (row->slot) {
     case SLOT_PROBE:
         s->heir_waits = false;
+        if (s->clock_wrong) { /* not known any more, and unknown is not no */
+            s->clock_wrong = false;
+            deeds_happened(s, ELECTION_CLOCK_RIGHT);
+        }
         deeds_happened(s, ELECTION_PROBE_GONE);
         break;
     case SLOT_WORKER:
@@ -109,7 +117,13 @@ void signals_reap(struct supervisor *s)
 static void stop_by(struct supervisor *s, int number)
 {
     char reason[32];
+    mono_ns now = clock_now();
+    bool echo = supervisor_is_stopping(s) && now - s->stop_signalled_at < ECHO_WITHIN;
 
+    s->stop_signalled_at = now;
+    if (echo && number != SIGQUIT) {
+        return;
+    }
     (void)snprintf(reason, sizeof(reason), "signal %s", sigabbrev_np(number));
     s->stop_signal = number; /* the last one is what CMD gets */
     supervisor_stop(s, number == SIGQUIT, 0, reason);

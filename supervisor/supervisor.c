@@ -26,6 +26,8 @@
 
 /* What is still alive when all children are gone gets this long to be killed and reaped. */
 #define LAST_SWEEP DUR_MS(300)
+/* A wake-up that is later than this was no busy machine: we were stopped, or it was suspended. */
+#define OVERSLEPT DUR_S(2)
 
 bool supervisor_is_stopping(const struct supervisor *s)
 {
@@ -173,10 +175,31 @@ static mono_ns next_wake(const struct supervisor *s)
     return at;
 }
 
+/*
+ * Before silence is held against anybody, hear what is waiting to be read. And
+ * if we ourselves were stopped, so may they have been: their time starts anew.
+ * (Not the lease's: that runs on whoever sleeps.)
+ */
+static void hear_first(struct supervisor *s, mono_ns now)
+{
+    bool slept = s->wake_at != MONO_NEVER && now - s->wake_at > OVERSLEPT;
+
+    if (now < s->wake_at) {
+        return;
+    }
+    for (int slot = 0; slot < CHILD_SLOT_COUNT; slot++) {
+        inbox_drain(s, &s->children[slot]);
+        if (slept) {
+            child_heard(&s->children[slot], now);
+        }
+    }
+}
+
 void supervisor_settle(struct supervisor *s)
 {
     mono_ns now = clock_now();
 
+    hear_first(s, now);
     for (int slot = 0; slot < CHILD_SLOT_COUNT; slot++) {
         look_at_child(s, &s->children[slot], now);
     }
@@ -187,18 +210,13 @@ void supervisor_settle(struct supervisor *s)
     look_at_shutdown(s);
     say_started(s);
     board_show(s);
-    timer_arm(&s->timer, next_wake(s));
+    s->wake_at = next_wake(s);
+    timer_arm(&s->timer, s->wake_at);
 }
 
-/* Before silence is held against anybody, hear what is waiting to be read: we may have slept. */
 static void on_due(void *ctx)
 {
-    struct supervisor *s = ctx;
-
-    for (int slot = 0; slot < CHILD_SLOT_COUNT; slot++) {
-        inbox_drain(s, &s->children[slot]);
-    }
-    supervisor_settle(s);
+    supervisor_settle(ctx);
 }
 
 static int fail(const char *what, int rc)
@@ -258,8 +276,9 @@ static int claim_run_dir(struct supervisor *s)
     }
     s->run_dir_fd = rc;
     s->launch.listen_fd = rundir_listen(s->run_dir);
-    return s->launch.listen_fd < 0 ? fail("cannot listen on the control socket", s->launch.listen_fd)
-                                   : 0;
+    return s->launch.listen_fd < 0
+               ? fail("cannot listen on the control socket", s->launch.listen_fd)
+               : 0;
 }
 
 static int draw(struct supervisor *s)
@@ -300,7 +319,8 @@ static int open_all(struct supervisor *s)
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1) {
         return fail("no child subreaper", -errno);
     }
-    /* An entrypoint script that did `sidecar & exec pgbaton run` left us a child that is no job's. */
+    /* An entrypoint script that did `sidecar & exec pgbaton run` left us a child that is no job's.
+     */
     (void)process_descendants(getpid(), &s->inherited);
     int rc = become_user(s);
     if (rc == 0) {
@@ -331,6 +351,7 @@ static void init(struct supervisor *s, const struct config_sources *sources, int
         .lock_fd = -1,
         .run_dir_fd = -1,
         .election_wake_at = MONO_NEVER,
+        .wake_at = MONO_NEVER,
         .stop_signal = SIGTERM,
         .has_service = service_argc > 0,
         .launch = {.listen_fd = -1,
@@ -381,8 +402,8 @@ static void sweep_up(struct supervisor *s)
         }
         (void)nanosleep(&pause, NULL);
     }
-    log_error("unkillable", "processes=%u not_permitted=%u pid=%d", s->fence.seen,
-              s->fence.refused, (int)s->fence.example);
+    log_error("unkillable", "processes=%u not_permitted=%u pid=%d", s->fence.seen, s->fence.refused,
+              (int)s->fence.example);
 }
 
 static void close_fd(int fd)

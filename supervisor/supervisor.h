@@ -33,9 +33,9 @@ enum { RELOAD_REQUESTS_MAX = 16, ELECTION_QUEUE_MAX = 16 };
 
 /* A reload that was asked for, and those that came while it was under way. */
 struct reload {
-    bool under_way;       /* waits until nothing is held, to elect anew with next */
-    bool again;           /* asked for once more meanwhile */
-    struct config *next;  /* owned; NULL: none */
+    bool under_way;      /* waits until nothing is held, to elect anew with next */
+    bool again;          /* asked for once more meanwhile */
+    struct config *next; /* owned; NULL: none */
     uint64_t requests[RELOAD_REQUESTS_MAX]; /* of the monitor, to be answered */
     unsigned request_count;
     unsigned answered_now; /* how many of them, from the first, this reload answers */
@@ -49,6 +49,7 @@ struct supervisor {
     ev_io signal_io;
     int signal_fd;
     struct timer timer; /* the one for everything: armed for the earliest of all deadlines */
+    mono_ns wake_at;    /* which is this */
 
     struct config *config; /* in force; owned */
     struct config_sources sources;
@@ -64,20 +65,23 @@ struct supervisor {
 
     struct election election;
     mono_ns election_wake_at;
-    struct election_event queue[ELECTION_QUEUE_MAX]; /* what happened while a step was carried out */
+    struct election_event
+        queue[ELECTION_QUEUE_MAX]; /* what happened while a step was carried out */
     unsigned queued;
     bool stepping;
     enum election_state announced; /* the last state that was logged */
+    struct epoch announced_epoch;  /* our term's at that time */
     wall_ns role_since;
     struct message_seat seat;       /* where to campaign */
     struct message_elected elected; /* what our worker said last when it was elected */
     int lock_fd;                    /* duplicate of the lock socket, or -1 */
     uint64_t elections;
-    bool heir_waits;  /* another instance holds the seat, by the probe's last word */
+    bool heir_waits; /* another instance holds the seat, by the probe's last word */
     bool clock_wrong;
 
     struct shutdown shutdown;
-    int stop_signal;      /* what CMD is sent */
+    int stop_signal; /* what CMD is sent */
+    mono_ns stop_signalled_at;
     int exit_code;
     char stop_reason[128];
     bool has_service;
@@ -94,11 +98,13 @@ struct supervisor {
     int run_dir_fd; /* holds the lock of the run_dir */
 };
 
-/* supervisor_run - the whole life of an instance. Takes cfg over. Returns the exit code of the program. */
+/* supervisor_run - the whole life of an instance. Takes cfg over. Returns the exit code of the
+ * program. */
 int supervisor_run(struct config *cfg, const struct config_sources *sources, int service_argc,
                    char **service_argv);
 
-/* supervisor_settle - the last act of each callback: everything that is due, the next wake-up, the board. */
+/* supervisor_settle - the last act of each callback: everything that is due, the next wake-up, the
+ * board. */
 void supervisor_settle(struct supervisor *s);
 
 /*

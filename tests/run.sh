@@ -8,6 +8,9 @@
 # Exits with 1 when a test failed, when a program ended badly, and when nothing ran at all.
 set -u
 
+# criterion leaks a little of its own.
+export LSAN_OPTIONS="${LSAN_OPTIONS:-suppressions=$(dirname "$0")/lsan.supp:print_suppressions=0}"
+
 programs=
 while [ $# -gt 0 ]; do
     case $1 in

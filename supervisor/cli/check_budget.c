@@ -86,7 +86,7 @@ void check_budget_print(const struct config *cfg, unsigned fleet, FILE *to)
     }
     print_lease(&cfg->election, to);
     print_takeover(&cfg->election, to);
-    (void)fprintf(to, "connections of %u instances: %u (1 a follower, 3 for %s)\n", fleet,
-                  check_budget_connections(cfg, fleet),
+    (void)fprintf(to, "connections of %u instance%s: %u (1 a follower, 3 for %s)\n", fleet,
+                  fleet == 1 ? "" : "s", check_budget_connections(cfg, fleet),
                   cfg->election.mode == MODE_HEIR ? "heir and leader each" : "the leader");
 }

@@ -10,7 +10,8 @@
 
 #include "common/config.h"
 
-/* What every command line may say: options are taken out before the command sees its own arguments. */
+/* What every command line may say: options are taken out before the command sees its own arguments.
+ */
 struct command_line {
     struct config_sources sources; /* -c FILE, -o SECTION.KEY=VALUE, environ */
     bool json;                     /* --json */
@@ -20,9 +21,9 @@ struct command_line {
 
 struct command_spec {
     const char *name;
-    const char *arguments; /* "[-- CMD ARG...]" */
-    const char *summary;   /* one line */
-    const char *help;      /* more lines for `pgbaton NAME --help`; may be NULL */
+    const char *arguments;                 /* "[-- CMD ARG...]" */
+    const char *summary;                   /* one line */
+    const char *help;                      /* more lines for `pgbaton NAME --help`; may be NULL */
     int (*run)(struct command_line *line); /* returns an exit code */
 };
 
@@ -35,7 +36,8 @@ int command_step_down(struct command_line *line); /* supervisor/cli/order.c */
 int command_exec(struct command_line *line);      /* worker/leader/exec_here.c */
 int command_init_db(struct command_line *line);   /* worker/database/init_db.c */
 
-/* cli_load - read the configuration or print every problem; NULL: the command returns EXIT_CODE_CONFIG. */
+/* cli_load - read the configuration or print every problem; NULL: the command returns
+ * EXIT_CODE_CONFIG. */
 struct config *cli_load(const struct command_line *line);
 
 /* cli_database_library - "libpq 15.18", for --version; worker/database/library_version.c. */

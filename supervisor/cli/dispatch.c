@@ -8,7 +8,14 @@
 #include "common/control.h"
 
 /* The options that take a value, as seen at one place of the line. */
-enum option { OPTION_NONE, OPTION_CONFIG, OPTION_OVERRIDE, OPTION_JSON, OPTION_HELP, OPTION_VERSION };
+enum option {
+    OPTION_NONE,
+    OPTION_CONFIG,
+    OPTION_OVERRIDE,
+    OPTION_JSON,
+    OPTION_HELP,
+    OPTION_VERSION
+};
 
 /* Long forms, and --config=FILE in one word. */
 static enum option option_of(const char *word, const char **ret_value)
@@ -29,8 +36,7 @@ static enum option option_of(const char *word, const char **ret_value)
     *ret_value = NULL;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         size_t length = strlen(known[i].word);
-        bool takes_value =
-            known[i].option == OPTION_CONFIG || known[i].option == OPTION_OVERRIDE;
+        bool takes_value = known[i].option == OPTION_CONFIG || known[i].option == OPTION_OVERRIDE;
 
         if (strcmp(word, known[i].word) == 0) {
             return known[i].option;

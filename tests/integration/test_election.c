@@ -81,6 +81,7 @@ Test(election, the_jobs_of_a_worker_that_was_killed_are_dead_before_the_next_lea
     fleet_begin(&fleet);
     pid_t worker = instance_wait_child(A, "worker", 0);
 
+    instance_mark(A);
     cr_assert_eq(kill(worker, SIGKILL), 0);
 
     instance_wait(B, "elected", "");
@@ -90,7 +91,6 @@ Test(election, the_jobs_of_a_worker_that_was_killed_are_dead_before_the_next_lea
     cr_expect_eq(diary_terms(&fleet.diary), 2);
 
     /* It is a sound follower again: it can be the heir, and lead. */
-    instance_mark(A);
     instance_wait(A, "seat_taken", "");
     program_kill_tree(&B->supervisor);
     instance_wait(A, "elected", "");
@@ -187,6 +187,7 @@ Test(election, stepping_down_hands_over_to_the_heir)
     static struct outcome told;
     fleet_make(&fleet, 2, NULL);
     fleet_begin(&fleet);
+    fleet_wait_heir_known(&fleet);
 
     instance_command(A, &told, "step-down", "--for", "1s", NULL);
 
@@ -222,6 +223,7 @@ Test(election, usr2_steps_down)
 {
     fleet_make(&fleet, 2, NULL);
     fleet_begin(&fleet);
+    fleet_wait_heir_known(&fleet);
 
     program_signal(&A->supervisor, SIGUSR2);
 

@@ -7,7 +7,7 @@
 set -u
 
 build=$1
-pure="common/backoff common/random common/schedule common/budget common/duration common/identity
+pure="common/backoff common/random common/identity common/log_repeat common/log_text common/message common/schedule common/budget common/duration common/identity
 supervisor/election supervisor/restart supervisor/shutdown
 worker/database/lease worker/leader/takeover worker/leader/scheduler worker/leader/heap worker/probe/seat"
 

@@ -50,6 +50,21 @@ void fleet_begin(struct fleet *f)
     diary_wait(&f->diary, "a", 10);
 }
 
+static bool knows_its_heir(void *instance)
+{
+    json_t *status = instance_status(instance);
+    bool knows = json_is_true(json_object_get(status, "heir_waits"));
+
+    json_decref(status);
+    return knows;
+}
+
+void fleet_wait_heir_known(struct fleet *f)
+{
+    cr_assert(wait_until(knows_its_heir, &f->member[0], WAIT_LIMIT),
+              "a does not know that b waits:\n%s", text_tail(f->member[0].log));
+}
+
 void fleet_check(struct fleet *f)
 {
     diary_check(&f->diary);

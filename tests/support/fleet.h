@@ -36,6 +36,10 @@ struct instance_settings fleet_settings(const struct fleet *f,
 /* fleet_begin - start them so that a leads and writes, b is the heir, the rest follow. */
 void fleet_begin(struct fleet *f);
 
+/* fleet_wait_heir_known - until the leader a has seen that somebody waits: its probe looks now and
+ * then. */
+void fleet_wait_heir_known(struct fleet *f);
+
 /* fleet_check - the observers saw nothing wrong, nobody asserted. At the end of a test. */
 void fleet_check(struct fleet *f);
 

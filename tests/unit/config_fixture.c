@@ -43,12 +43,13 @@ void config_fixture_write(const char *path, const char *text)
     config_fixture_write_bytes(path, text, strlen(text));
 }
 
-struct config_result config_fixture_read_with(const char *const *overrides, char **environment)
+struct config_result config_fixture_read_with(const char *const *overrides,
+                                              const char *const *environment)
 {
     const struct config_sources sources = {
         .file = "pgbaton.ini",
         .overrides = overrides,
-        .environment = environment,
+        .environment = (char **)(uintptr_t)environment,
     };
     struct config_result result = {0};
 

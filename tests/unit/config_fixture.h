@@ -21,9 +21,11 @@ void config_fixture_down(void);
 void config_fixture_write(const char *path, const char *text);
 void config_fixture_write_bytes(const char *path, const char *bytes, size_t length);
 
-/* What the file pgbaton.ini says, with dsn = none beside it; the second with what is given instead. */
+/* What the file pgbaton.ini says, with dsn = none beside it; the second with what is given instead.
+ */
 struct config_result config_fixture_read(void);
-struct config_result config_fixture_read_with(const char *const *overrides, char **environment);
+struct config_result config_fixture_read_with(const char *const *overrides,
+                                              const char *const *environment);
 
 /* The same for this text. */
 struct config_result config_fixture_read_text(const char *text);

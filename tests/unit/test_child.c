@@ -288,6 +288,12 @@ Test(child, a_title_takes_the_place_of_arguments_and_environment)
     }
     child_title("%0200d", 7);
     cr_expect_eq(strlen(block), sizeof(block) - 1, "cut to the room there is");
+
+    for (size_t i = 0; i < 2; i++) {
+        free(argv[i]);
+        free(environ[i]);
+    }
+    free(environ);
     environ = environ_before;
 }
 

@@ -58,8 +58,8 @@ Test(duration, parse)
         dur_ns length = -1;
 
         cr_expect_eq(duration_parse(parsed[i].text, &length), parsed[i].rc, "%s", parsed[i].title);
-        cr_expect_eq(length, parsed[i].rc == 0 ? parsed[i].length : -1, "%s: %lld",
-                     parsed[i].title, (long long)length);
+        cr_expect_eq(length, parsed[i].rc == 0 ? parsed[i].length : -1, "%s: %lld", parsed[i].title,
+                     (long long)length);
     }
 }
 

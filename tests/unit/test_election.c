@@ -61,9 +61,9 @@ static struct election made_in(enum place place)
         {.type = ELECTION_SEAT_TAKEN, .slice = DUR_MS(800)},
         {.type = ELECTION_ELECTED, .epoch = EPOCH, .deadline = LEASE_ENDS},
     };
-    static const unsigned steps[] = {[IDLE] = 0,     [SEEKING] = 2,  [HEIR] = 3,
-                                     [LEADER] = 4,   [DRAINING] = 4, [KILLING] = 4,
-                                     [SWEEPING] = 4, [RECORDING] = 4, [STOPPED] = 2};
+    static const unsigned steps[] = {
+        [IDLE] = 0,    [SEEKING] = 2,  [HEIR] = 3,      [LEADER] = 4, [DRAINING] = 4,
+        [KILLING] = 4, [SWEEPING] = 4, [RECORDING] = 4, [STOPPED] = 2};
     struct election e;
 
     election_init(&e, &usual, T0, 1);
@@ -217,8 +217,8 @@ Test(election, transitions)
 
         cr_expect(e.state == cases[i].to, "%s: became %s", cases[i].title,
                   election_state_name(e.state));
-        cr_expect(cases[i].must == NO_ACTION || has(&got, cases[i].must), "%s: action %d is missing",
-                  cases[i].title, (int)cases[i].must);
+        cr_expect(cases[i].must == NO_ACTION || has(&got, cases[i].must),
+                  "%s: action %d is missing", cases[i].title, (int)cases[i].must);
         cr_expect(!has(&got, cases[i].must_not), "%s: action %d", cases[i].title,
                   (int)cases[i].must_not);
     }
@@ -236,8 +236,8 @@ Test(election, rests_longer_than_others_take_to_look_after_a_campaign_that_faile
         mono_ns now = e.rest_until;
         feed(&e, (struct election_event){.type = ELECTION_SEAT_TAKEN, .now = now});
         cr_assert_eq(e.state, ELECTION_HEIR, "try %d", i);
-        feed(&e, (struct election_event){.type = ELECTION_CAMPAIGN_FAILED,
-                                         .reason = END_TERM_FAILED});
+        feed(&e,
+             (struct election_event){.type = ELECTION_CAMPAIGN_FAILED, .reason = END_TERM_FAILED});
         cr_expect_leq(e.rest_until - now, usual.retry_interval + usual.backoff_max);
         first = e.rest_until - now > first ? e.rest_until - now : first;
     }
@@ -252,8 +252,8 @@ Test(election, does_not_rest_longer_each_time_where_polling_finds_the_key_taken)
         mono_ns now = e.rest_until > T0 ? e.rest_until : T0;
         feed(&e, (struct election_event){.type = ELECTION_SEAT_TAKEN, .poll = true, .now = now});
         cr_assert_eq(e.state, ELECTION_HEIR);
-        feed(&e, (struct election_event){.type = ELECTION_CAMPAIGN_FAILED,
-                                         .reason = END_NOT_GRANTED});
+        feed(&e,
+             (struct election_event){.type = ELECTION_CAMPAIGN_FAILED, .reason = END_NOT_GRANTED});
         cr_expect_leq(e.rest_until - now, usual.retry_interval * 12 / 10);
     }
 }
@@ -275,8 +275,7 @@ Test(election, leads_without_an_election_as_soon_as_the_worker_is_ready)
 
     none.has_probe = false;
     election_init(&e, &none, T0, 1);
-    struct election_actions got =
-        feed(&e, (struct election_event){.type = ELECTION_WORKER_READY});
+    struct election_actions got = feed(&e, (struct election_event){.type = ELECTION_WORKER_READY});
     cr_expect(has(&got, ELECTION_CAMPAIGN));
     feed(&e, (struct election_event){.type = ELECTION_ELECTED, .deadline = MONO_NEVER});
     cr_expect_eq(e.state, ELECTION_LEADER);
@@ -392,7 +391,8 @@ Test(election, its_invariants_hold_whatever_happens)
 /* Somebody may lead again: with a world that answers, no state is a dead end. */
 Test(election, finds_its_way_back_from_everywhere)
 {
-    static const enum place places[] = {SEEKING, HEIR, LEADER, DRAINING, KILLING, SWEEPING, RECORDING};
+    static const enum place places[] = {SEEKING, HEIR,     LEADER,   DRAINING,
+                                        KILLING, SWEEPING, RECORDING};
 
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         struct election e = made_in(places[i]);

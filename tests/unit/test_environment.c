@@ -122,8 +122,7 @@ Test(environment, the_bare_one_of_cron)
 {
     job.clean_environment = true;
     EXPECT({"PATH", "/usr/bin:/bin"}, {"HOME", "/home/alice"}, {"USER", "alice"},
-           {"SHELL", "/bin/sh"}, {"LANG", "C.UTF-8"}, {"SETTING", NULL},
-           {"PGBATON_JOB", "backup"});
+           {"SHELL", "/bin/sh"}, {"LANG", "C.UTF-8"}, {"SETTING", NULL}, {"PGBATON_JOB", "backup"});
 }
 
 Test(environment, another_user_has_a_home_of_its_own)
@@ -172,8 +171,7 @@ Test(environment, a_file_that_cannot_be_read_is_named)
                              "No such file or directory");
     job.environment_file = "/dev/zero";
     cr_expect_null(build(reason, sizeof(reason)));
-    cr_expect_str_eq(reason,
-                     "cannot read environment_file '/dev/zero': it is no regular file");
+    cr_expect_str_eq(reason, "cannot read environment_file '/dev/zero': it is no regular file");
 }
 
 Test(environment, the_dsn_is_handed_to_who_asks_for_it)

@@ -376,8 +376,9 @@ Test(jobs, a_stopped_run_is_over_when_its_last_child_is_gone)
 
 Test(jobs, what_a_finished_run_leaves_dies_with_the_term)
 {
-    add("daemon", elected, "setsid sh -c '> $DIR/daemon; sleep 1000' >&- 2>&- & "
-                           "while [ ! -e $DIR/daemon ]; do sleep 0.01; done");
+    add("daemon", elected,
+        "setsid sh -c '> $DIR/daemon; sleep 1000' >&- 2>&- & "
+        "while [ ! -e $DIR/daemon ]; do sleep 0.01; done");
     begin();
     wait_for_log("outcome=succeeded");
     cr_expect(descendants() > 0, "it is left alone while the term lasts");
@@ -387,8 +388,9 @@ Test(jobs, what_a_finished_run_leaves_dies_with_the_term)
 
 Test(jobs, a_grandchild_that_holds_the_output_does_not_hold_the_run)
 {
-    add("noisy", elected, "(while [ ! -e $DIR/go ]; do sleep 0.01; done; echo late; sleep 1000) & "
-                          "echo early");
+    add("noisy", elected,
+        "(while [ ! -e $DIR/go ]; do sleep 0.01; done; echo late; sleep 1000) & "
+        "echo early");
     begin();
     wait_for_log("job_ended job=noisy");
     cr_expect(has_logged("text=\"early\""));
@@ -402,7 +404,8 @@ Test(jobs, a_grandchild_that_holds_the_output_does_not_hold_the_run)
 
 Test(jobs, a_drain_waits_for_runs_and_then_runs_the_released_jobs)
 {
-    add("work", elected, "> $DIR/started; while [ ! -e $DIR/go ]; do sleep 0.01; done; > $DIR/work");
+    add("work", elected,
+        "> $DIR/started; while [ ! -e $DIR/go ]; do sleep 0.01; done; > $DIR/work");
     add("service", always, "> $DIR/serving; exec sleep 1000");
     add("bye", released, "[ -e $DIR/work ] && > $DIR/bye");
     begin();

@@ -37,8 +37,7 @@ Test(restart, verdicts)
 
         prng_seed(&random, i);
         restart_init(&r);
-        enum restart_verdict verdict =
-            restart_decide(&r, status, DUR_S(1), NOW, &random, &when);
+        enum restart_verdict verdict = restart_decide(&r, status, DUR_S(1), NOW, &random, &when);
         cr_expect_eq(verdict, cases[i].verdict, "%s", cases[i].title);
         cr_expect((when != -1) == (verdict == RESTART_AT), "%s: when", cases[i].title);
         if (verdict == RESTART_AT) {

@@ -95,8 +95,12 @@ Test(spawn, a_job_has_only_its_three_descriptors)
     int leak = open("/dev/null", O_RDONLY); /* not close-on-exec, on purpose */
 
     cr_assert(leak > 2);
-    (void)run_shell("ls /proc/$$/fd | tr '\\n' ' '; readlink /proc/$$/fd/0", text, sizeof(text));
-    cr_expect_str_eq(text, "0 1 2 /dev/null\n");
+    char *const *list = WORDS("ls", "/proc/self/fd");
+    char *const *input = WORDS("readlink", "/proc/self/fd/0");
+    (void)run(made(list), text, sizeof(text));
+    cr_expect_str_eq(text, "0\n1\n2\n3\n", "and the one that lists them: %s", text);
+    (void)run(made(input), text, sizeof(text));
+    cr_expect_str_eq(text, "/dev/null\n");
     (void)close(leak);
 }
 
@@ -236,8 +240,7 @@ Test(spawn, another_user_has_its_groups_and_the_death_signal)
 Test(spawn, a_job_dies_with_its_worker)
 {
     char reason[200];
-    struct account *user =
-        account_find(geteuid() == 0 ? "nobody" : NULL, reason, sizeof(reason));
+    struct account *user = account_find(geteuid() == 0 ? "nobody" : NULL, reason, sizeof(reason));
     int ends[2];
     int said[2];
     char byte;

@@ -290,6 +290,17 @@ Test(turn, a_session_that_ends_near_d_kills_before_d)
     cr_expect_eq(turn_wake_at(&t), DEADLINE - DUR_MS(250), "loss_grace is cut");
 }
 
+Test(turn, a_worker_that_slept_through_its_lease_kills_at_once)
+{
+    struct turn t = made_in(WORKER_LEADING);
+    struct turn_actions got;
+
+    feed(&t, &over, DEADLINE + DUR_S(60), &got);
+    cr_expect_str_eq(action_letters(&got), "term kill");
+    feed(&t, &tick, DEADLINE + DUR_S(60), &got);
+    cr_expect_str_eq(action_letters(&got), "close");
+}
+
 Test(turn, without_a_lease_losing_ends_all_the_same)
 {
     struct turn t = made_in(WORKER_LEADING);

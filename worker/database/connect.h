@@ -31,7 +31,8 @@ PGconn *connect_start(const struct config *cfg, const struct server_address *to,
 PGconn *connect_wait(const struct config *cfg, const char *application_name, char *reterr,
                      size_t size);
 
-/* connect_user - the role that a connection would use, as libpq sees it; 0, or -EINVAL with the reason. */
+/* connect_user - the role that a connection would use, as libpq sees it; 0, or -EINVAL with the
+ * reason. */
 int connect_user(const struct config *cfg, char *ret_user, size_t user_size, char *reterr,
                  size_t size);
 

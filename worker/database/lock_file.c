@@ -16,6 +16,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "common/child.h"
+
 /* Not in linux/magic.h of every kernel that we build on. */
 enum {
     MAGIC_CEPH = 0x00c36400,
@@ -146,6 +148,7 @@ _Noreturn static void wait_in_child(int fd, enum lock_byte byte, pid_t parent)
     sigset_t none;
 
     close_all_but(fd);
+    child_title("lock waiter"); /* not the worker a second time */
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);

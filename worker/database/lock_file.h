@@ -24,7 +24,8 @@ enum lock_byte { LOCK_BYTE_LEADER = 0, LOCK_BYTE_SEAT = 1 };
  */
 int lock_file_open(const char *database_path, char *reterr, size_t size);
 
-/* lock_file_try - 0: locked by this description now; -EAGAIN: another holds it; other negative errno. */
+/* lock_file_try - 0: locked by this description now; -EAGAIN: another holds it; other negative
+ * errno. */
 int lock_file_try(int fd, enum lock_byte byte);
 /* lock_file_unlock - give one byte up. */
 int lock_file_unlock(int fd, enum lock_byte byte);

@@ -18,8 +18,8 @@ char *schema_create_sql(const struct config *cfg);
 /* schema_quote - the schema's name as a quoted SQL identifier, e.g. "pgbaton"; 0 or -ERANGE. */
 int schema_quote(const struct config *cfg, char *ret_name, size_t size);
 
-/* schema_grant_sql - the rights that the daemon's role needs on it, one GRANT a line. The caller frees
- * it; NULL: out of memory, or no name of a role. */
+/* schema_grant_sql - the rights that the daemon's role needs on it, one GRANT a line. The caller
+ * frees it; NULL: out of memory, or no name of a role. */
 char *schema_grant_sql(const struct config *cfg, const char *role);
 
 #endif

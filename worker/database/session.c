@@ -5,62 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/timer.h"
-#include "worker/database/address.h"
-#include "worker/database/connect.h"
-#include "worker/database/settings.h"
-
-enum { VERSION_LEAST = 140000 };
-
-enum session_state {
-    STATE_BEGINNING,   /* the candidates are not known yet; the timer is due at once */
-    STATE_CONNECTING,  /* libpq works on the candidate */
-    STATE_CHECKING,    /* is it the server itself, and a primary? Nothing was changed in it yet */
-    STATE_PINNING,     /* the settings are on their way, and read back */
-    STATE_IDENTIFYING, /* which cluster is it? */
-    STATE_READY,
-    STATE_TAKEN_OVER, /* somebody else reads from the socket */
-    STATE_FAILED,     /* on_failed is due, or was called */
-};
-
-struct question {
-    void (*on_answer)(void *ctx, PGresult *result); /* NULL: none is outstanding */
-    void *ctx;
-    PGresult *result; /* what came so far */
-    bool heartbeat;
-    dur_ns limit;
-};
-
-struct session {
-    struct ev_loop *loop;
-    const struct config *config;
-    enum session_purpose purpose;
-    dur_ns lock_timeout;
-    struct server_identity expect;
-    struct session_name name;
-    struct session_events events;
-
-    enum session_state state;
-    PGconn *conn; /* NULL between candidates */
-    ev_io io;
-    struct timer timer; /* the time limit of what is under way; in FAILED: on_failed is due */
-    struct address_list candidates;
-    size_t at; /* the candidate that is tried, or in use */
-    struct question question;
-    unsigned identity_try;
-
-    bool all_refused; /* no candidate merely failed to connect */
-    enum session_failure failure;
-    char text[CONNECT_TEXT_MAX];
-    char notice[CONNECT_TEXT_MAX];
-
-    struct server_identity identity;
-    dur_ns slice;
-
-    unsigned
-        callbacks; /* how deep we are in our own watchers: session_close() waits for their end */
-    bool closed;
-};
+#include "worker/database/session_private.h"
 
 static void next_candidate(struct session *s);
 
@@ -135,7 +80,7 @@ static void remember(struct session *s, const char *text)
     (void)snprintf(s->text + used, sizeof(s->text) - used, "%s%s", used == 0 ? "" : "; ", line);
 }
 
-static void candidate_failed(struct session *s, const char *text)
+void session_candidate_failed(struct session *s, const char *text)
 {
     s->all_refused = false;
     remember(s, text);
@@ -155,7 +100,7 @@ static void name_candidate(const struct session *s, const char *text, char *ret_
 }
 
 /* It answered, and must not be used: another candidate may do better. */
-static void candidate_refused(struct session *s, const char *text)
+void session_candidate_refused(struct session *s, const char *text)
 {
     char named[CONNECT_TEXT_MAX];
 
@@ -176,7 +121,7 @@ static void connection_lost(struct session *s)
     if (s->state == STATE_READY) {
         fail(s, SESSION_ENDED, text);
     } else {
-        candidate_failed(s, text);
+        session_candidate_failed(s, text);
     }
 }
 
@@ -218,165 +163,27 @@ static void question_sent(struct session *s, int sent)
 
 /* A question of the set-up: several statements in one message, under the candidate's own time
  * limit. */
-static void set_up_ask(struct session *s, const char *sql,
-                       void (*on_answer)(void *ctx, PGresult *result))
+void session_set_up_ask(struct session *s, const char *sql,
+                        void (*on_answer)(void *ctx, PGresult *result))
 {
     s->question = (struct question){.on_answer = on_answer, .ctx = s};
     question_sent(s, PQsendQuery(s->conn, sql));
 }
 
-static bool answered_with_rows(struct session *s, const PGresult *result)
+void session_is_set_up(struct session *s)
 {
-    if (PQresultStatus(result) == PGRES_TUPLES_OK) {
-        return true;
-    }
-    candidate_refused(s, PQresultErrorMessage(result));
-    return false;
-}
-
-static void become_ready(struct session *s)
-{
-    const struct server_identity *want = &s->expect;
-    bool other_system = want->system_id != 0 && want->system_id != s->identity.system_id;
-    bool other_timeline = want->timeline != 0 && want->timeline != s->identity.timeline;
-
-    if (other_system || other_timeline) {
-        char text[160];
-
-        (void)snprintf(
-            text, sizeof(text),
-            "it is system %llu on timeline %u, and system %llu on timeline %u was expected",
-            (unsigned long long)s->identity.system_id, s->identity.timeline,
-            (unsigned long long)want->system_id, want->timeline);
-        candidate_refused(s, text);
-        return;
-    }
     s->state = STATE_READY;
     timer_arm(&s->timer, MONO_NEVER);
     s->events.on_ready(s->events.ctx);
 }
 
-/* Both functions may be executed by everybody, unless somebody took that away: then one of them, or
- * none, is known, and 0 stands for unknown. */
-static const char *const identity_sql[] = {
-    "SELECT system_identifier, pg_walfile_name(pg_current_wal_insert_lsn()) FROM "
-    "pg_control_system()",
-    "SELECT 0, pg_walfile_name(pg_current_wal_insert_lsn())",
-    "SELECT system_identifier, '' FROM pg_control_system()",
-    "SELECT 0, ''",
-};
-enum { IDENTITY_TRIES = sizeof(identity_sql) / sizeof(identity_sql[0]) };
-
-static void on_identity(void *ctx, PGresult *result)
+static void connected(struct session *s)
 {
-    struct session *s = ctx;
-    char timeline[9] = "";
-
-    if (PQresultStatus(result) != PGRES_TUPLES_OK && s->identity_try + 1 < IDENTITY_TRIES) {
-        s->identity_try++;
-        set_up_ask(s, identity_sql[s->identity_try], on_identity);
-        return;
-    }
-    if (!answered_with_rows(s, result)) {
-        return;
-    }
-    (void)snprintf(timeline, sizeof(timeline), "%.8s", PQgetvalue(result, 0, 1));
-    s->identity.system_id = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
-    s->identity.timeline = (uint32_t)strtoul(timeline, NULL, 16);
-    become_ready(s);
-}
-
-static struct settings settings_of(const struct session *s)
-{
-    struct settings wanted = {
-        .lease = s->config->election.lease,
-        .lock_timeout = s->lock_timeout,
-        .tcp = PQhostaddr(s->conn)[0] != '\0',
-    };
-
-    switch (s->purpose) {
-    case SESSION_PROBE:
-        wanted.session = SETTINGS_PROBE;
-        break;
-    case SESSION_LOCK:
-        wanted.session = SETTINGS_LOCK;
-        break;
-    case SESSION_LEDGER:
-        wanted.session = SETTINGS_LEDGER;
-        break;
-    }
-    return wanted;
-}
-
-static void on_pinned(void *ctx, PGresult *result)
-{
-    struct session *s = ctx;
-    struct settings wanted = settings_of(s);
-    char text[CONNECT_TEXT_MAX];
-
-    if (!answered_with_rows(s, result)) {
-        return;
-    }
-    if (settings_verify(&wanted, result, text, sizeof(text)) < 0) {
-        candidate_refused(s, text);
-        return;
-    }
-    s->slice = settings_slice(result);
-    s->state = STATE_IDENTIFYING;
-    s->identity_try = 0;
-    set_up_ask(s, identity_sql[0], on_identity);
-}
-
-static void pin_settings(struct session *s)
-{
-    struct settings wanted = settings_of(s);
-    char *sql = settings_sql(&wanted);
-
-    if (sql == NULL) {
-        candidate_failed(s, "out of memory");
-        return;
-    }
-    s->state = STATE_PINNING;
-    set_up_ask(s, sql, on_pinned);
-    free(sql);
-}
-
-static void on_checked(void *ctx, PGresult *result)
-{
-    struct session *s = ctx;
-    char text[200];
-
-    if (!answered_with_rows(s, result)) {
-        return;
-    }
-    int pid = (int)strtol(PQgetvalue(result, 0, 0), NULL, 10);
-
-    if (pid != PQbackendPID(s->conn)) {
-        (void)snprintf(text, sizeof(text),
-                       "a connection pooler stands in between (it says backend %d, the server says "
-                       "%d): pgbaton needs a direct connection to PostgreSQL",
-                       PQbackendPID(s->conn), pid);
-        candidate_refused(s, text);
-    } else if (PQserverVersion(s->conn) < VERSION_LEAST) {
-        (void)snprintf(text, sizeof(text), "PostgreSQL %d is too old: 14 is the oldest supported",
-                       PQserverVersion(s->conn) / 10000);
-        candidate_refused(s, text);
-    } else if (strcmp(PQgetvalue(result, 0, 1), "t") == 0) {
-        candidate_refused(s, "it is a standby (in recovery): a lock there excludes nobody");
-    } else {
-        pin_settings(s);
-    }
-}
-
-/* Before any SET: behind a pooler a SET would leak into the sessions of others. */
-static void check_server(struct session *s)
-{
-    s->state = STATE_CHECKING;
     if (PQsetnonblocking(s->conn, 1) != 0) {
         connection_lost(s);
         return;
     }
-    set_up_ask(s, "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()", on_checked);
+    session_set_up(s);
 }
 
 static void poll_connection(struct session *s)
@@ -389,11 +196,11 @@ static void poll_connection(struct session *s)
         watch(s, EV_WRITE);
         break;
     case PGRES_POLLING_OK:
-        check_server(s);
+        connected(s);
         break;
     case PGRES_POLLING_FAILED:
     case PGRES_POLLING_ACTIVE:
-        candidate_failed(s, PQerrorMessage(s->conn));
+        session_candidate_failed(s, PQerrorMessage(s->conn));
         break;
     }
 }
@@ -553,7 +360,7 @@ static void time_is_up(struct session *s)
     if (s->state == STATE_READY) {
         fail(s, SESSION_ENDED, named);
     } else {
-        candidate_failed(s, named);
+        session_candidate_failed(s, named);
     }
 }
 

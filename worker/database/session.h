@@ -28,8 +28,8 @@ enum session_purpose { SESSION_PROBE, SESSION_LOCK, SESSION_LEDGER };
 
 enum session_failure {
     SESSION_CONNECT_FAILED, /* nobody answered, or the server said no (text has all of it) */
-    SESSION_REFUSED,        /* it answered, but must not be used: pooler, standby, version, settings */
-    SESSION_ENDED,          /* it was ready, and is gone: end of file, error, time limit, farewell */
+    SESSION_REFUSED, /* it answered, but must not be used: pooler, standby, version, settings */
+    SESSION_ENDED,   /* it was ready, and is gone: end of file, error, time limit, farewell */
 };
 
 struct session; /* opaque; owned by whoever opened it, freed by session_close() */
@@ -44,12 +44,13 @@ struct session_events {
 };
 
 struct session_options {
-    const struct config *config;          /* must outlive the session */
+    const struct config *config; /* must outlive the session */
     enum session_purpose purpose;
     const char *role;                     /* in application_name: "follower", "lock", "ledger" */
     const struct server_address *address; /* NULL: the candidates of the dsn */
-    dur_ns lock_timeout;                  /* LOCK: the slice; else 0 for the default of the purpose */
-    /* What the address must turn out to be; all zero: anything. Another system or timeline is refused. */
+    dur_ns lock_timeout; /* LOCK: the slice; else 0 for the default of the purpose */
+    /* What the address must turn out to be; all zero: anything. Another system or timeline is
+     * refused. */
     struct server_identity expect;
 };
 
@@ -62,7 +63,9 @@ struct server_address session_address(const struct session *s);
 struct server_identity session_identity(const struct session *s);
 int session_backend_pid(const struct session *s);
 int session_server_version(const struct session *s); /* 150018 */
-dur_ns session_slice(const struct session *s); /* min(80 % of deadlock_timeout, 800 ms, 80 % of log_min_duration_statement) as read when it became ready */
+dur_ns session_slice(
+    const struct session *s);                  /* min(80 % of deadlock_timeout, 800 ms, 80 % of
+                                                  log_min_duration_statement) as read when it became ready */
 PGconn *session_connection(struct session *s); /* NULL after a failure */
 
 /*
@@ -73,8 +76,8 @@ PGconn *session_connection(struct session *s); /* NULL after a failure */
  * on_failed comes only when the session is lost. limit: an answer that takes
  * longer ends the session (on_failed).
  */
-void session_ask(struct session *s, const char *sql, int count, const char *const *values, dur_ns limit,
-                 void (*on_answer)(void *ctx, PGresult *result), void *ctx);
+void session_ask(struct session *s, const char *sql, int count, const char *const *values,
+                 dur_ns limit, void (*on_answer)(void *ctx, PGresult *result), void *ctx);
 bool session_is_asking(const struct session *s);
 
 /*
@@ -94,7 +97,8 @@ void session_take_over(struct session *s);
 /* session_last_notice - SQLSTATE and text of the last notice ("" if none). */
 const char *session_last_notice(const struct session *s);
 
-/* session_set_role - change the ROLE word of application_name: text for a SET, to be sent with session_ask. */
+/* session_set_role - change the ROLE word of application_name: text for a SET, to be sent with
+ * session_ask. */
 struct session_name {
     char is[64];
 };

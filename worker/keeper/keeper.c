@@ -192,8 +192,8 @@ static void pass_on(struct keeper *k, int number)
     if (number == SIGKILL) {
         kill_all(k);
     } else if (!k->ended) {
-        assert(k->service > 0); /* kill(0, ...) would be our own group */
-        (void)kill(k->service, number); /* not reaped yet, so the pid is still its own */
+        assert(k->service > 0);          /* kill(0, ...) would be our own group */
+        (void)kill(k->service, number);  /* not reaped yet, so the pid is still its own */
         (void)kill(k->service, SIGCONT); /* a stopped one would not hear it */
     }
 }

@@ -97,8 +97,7 @@ static bool is_ours(const char *path, bool root_of_namespace)
         access(path, W_OK | X_OK) == -1) {
         return false;
     }
-    return root_of_namespace || is_marked(path) ||
-           (geteuid() != 0 && about.st_uid == geteuid());
+    return root_of_namespace || is_marked(path) || (geteuid() != 0 && about.st_uid == geteuid());
 }
 
 void cgroup_find(struct cgroup *ret_cgroup)

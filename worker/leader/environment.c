@@ -121,46 +121,62 @@ static void set_inherited(struct list *list, const struct account *account, char
     }
 }
 
-/* Returns the whole file, to be freed, or NULL with errno. Never waits: a pipe is no regular file. */
-static char *read_file(const char *path)
+/* What may be read without waiting: a pipe is no regular file. 0 or a negative errno. */
+static int check_file(int fd)
 {
     struct stat about;
-    char *text = NULL;
-    size_t used = 0;
-    int error = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-    if (fd == -1) {
-        return NULL;
-    }
     if (fstat(fd, &about) == -1) {
-        error = errno;
-    } else if (!S_ISREG(about.st_mode)) {
-        error = EINVAL;
-    } else if (about.st_size > ENVIRONMENT_FILE_MAX) {
-        error = EFBIG;
-    } else if ((text = malloc(ENVIRONMENT_FILE_MAX + 1)) == NULL) {
-        error = ENOMEM;
+        return -errno;
     }
-    while (error == 0 && used < ENVIRONMENT_FILE_MAX) {
-        ssize_t count = read(fd, text + used, ENVIRONMENT_FILE_MAX - used);
+    if (!S_ISREG(about.st_mode)) {
+        return -EINVAL;
+    }
+    return about.st_size > ENVIRONMENT_FILE_MAX ? -EFBIG : 0;
+}
+
+/* Returns how many bytes there were, or a negative errno. */
+static ssize_t read_all(int fd, char *text, size_t size)
+{
+    size_t used = 0;
+
+    while (used < size) {
+        ssize_t count = read(fd, text + used, size - used);
 
         if (count == 0) {
             break;
         }
         if (count == -1 && errno != EINTR) {
-            error = errno;
+            return -errno;
         }
         used += count > 0 ? (size_t)count : 0;
     }
-    (void)close(fd);
-    if (error != 0) {
-        free(text);
-        errno = error;
-        return NULL;
+    return (ssize_t)used;
+}
+
+/* Returns 0 and the whole file, to be freed, or a negative errno. */
+static int read_file(const char *path, char **ret_text)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd == -1) {
+        return -errno;
     }
-    text[used] = '\0';
-    return text;
+    ssize_t length = check_file(fd);
+    char *text = length == 0 ? malloc(ENVIRONMENT_FILE_MAX + 1) : NULL;
+    if (text != NULL) {
+        length = read_all(fd, text, ENVIRONMENT_FILE_MAX);
+    } else if (length == 0) {
+        length = -ENOMEM;
+    }
+    (void)close(fd);
+    if (length < 0 || text == NULL) {
+        free(text);
+        return (int)length;
+    }
+    text[length] = '\0';
+    *ret_text = text;
+    return 0;
 }
 
 static bool is_name(const char *word)
@@ -199,16 +215,16 @@ static void trim_end(char *line)
 
 static int set_from_file(struct list *list, const char *path, char *reterr, size_t size)
 {
-    char *text = read_file(path);
-    char *rest = text;
+    char *text = NULL;
     unsigned number = 0;
-    int rc = 0;
+    int rc = read_file(path, &text);
 
-    if (text == NULL) {
+    if (rc < 0) {
         (void)snprintf(reterr, size, "cannot read environment_file '%s': %s", path,
-                       errno == EINVAL ? "it is no regular file" : strerror(errno));
-        return -EINVAL;
+                       rc == -EINVAL ? "it is no regular file" : strerror(-rc));
+        return rc;
     }
+    char *rest = text;
     for (char *line; rc == 0 && (line = strsep(&rest, "\n")) != NULL;) {
         number++;
         line += strspn(line, " \t");

@@ -12,8 +12,6 @@
 #include "worker/leader/jobs.h"
 #include "worker/leader/spawn.h"
 
-extern char **environ;
-
 /* Not a run of a term: a number that none of those has. */
 static char **build_environment(const struct config *cfg, const struct config_job *job,
                                 const struct account *account, char *reterr, size_t size)

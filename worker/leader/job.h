@@ -24,7 +24,8 @@ enum {
 
 struct job {
     struct scheduler_job plan;
-    const struct config_job *definition; /* NULL: no longer configured; kept until its run has ended */
+    const struct config_job
+        *definition; /* NULL: no longer configured; kept until its run has ended */
     uint64_t hash;
     const struct account *account; /* NULL: could not be looked up; tried again at the start */
     unsigned row;                  /* on the scoreboard */
@@ -74,8 +75,8 @@ struct jobs {
     mono_ns linger_at; /* look then whether families are gone */
 
     enum jobs_ending ending;
-    bool swept;           /* nothing of a job was alive when it was last looked at, and none started since */
-    bool sweeping;        /* killing every descendant until none is left */
+    bool swept; /* nothing of a job was alive when it was last looked at, and none started since */
+    bool sweeping; /* killing every descendant until none is left */
     mono_ns sweep_at;
     mono_ns sweep_since;
     dur_ns sweep_wait;
@@ -91,7 +92,7 @@ struct jobs {
 };
 
 /* jobs.c */
-void jobs_arm(struct jobs *jobs);      /* set the timers for whatever comes next */
+void jobs_arm(struct jobs *jobs);       /* set the timers for whatever comes next */
 void jobs_turn_soon(struct jobs *jobs); /* the next turn of the loop looks at everything */
 void jobs_show(struct jobs *jobs, struct job *job); /* put its row on the scoreboard */
 void jobs_end_run(struct jobs *jobs, struct job *job);

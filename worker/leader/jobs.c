@@ -272,11 +272,15 @@ static bool decide(struct jobs *jobs)
 {
     struct scheduler_decision decision =
         scheduler_next(&jobs->scheduler, clock_wall(), clock_now());
-    struct job *job = decision.job != NULL ? decision.job->owner : NULL;
+    if (decision.verdict == SCHEDULER_NOTHING) {
+        return false;
+    }
+    assert(decision.job != NULL);
+    struct job *job = decision.job->owner;
 
     switch (decision.verdict) {
     case SCHEDULER_NOTHING:
-        return false;
+        break;
     case SCHEDULER_START:
         start_if_ours(jobs, job, &decision);
         break;
@@ -306,7 +310,8 @@ static void become_idle(struct jobs *jobs)
     jobs->events.on_idle(jobs->events.ctx); /* last: it may begin anew, or free us */
 }
 
-/* Runs are over: what they left behind dies with the term. Returns true if we may be freed by now. */
+/* Runs are over: what they left behind dies with the term. Returns true if we may be freed by now.
+ */
 static bool come_to_rest(struct jobs *jobs, mono_ns now)
 {
     if (jobs->ending == ENDING_NOT) {

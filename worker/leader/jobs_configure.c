@@ -6,7 +6,8 @@
 #include "common/log.h"
 #include "worker/leader/job.h"
 
-/* A worker that has no memory for its table of jobs cannot go on; it is fenced and started again. */
+/* A worker that has no memory for its table of jobs cannot go on; it is fenced and started again.
+ */
 static void *must_have(void *memory)
 {
     if (memory == NULL) {
@@ -91,10 +92,9 @@ static struct job *find_job(const struct index *index, const char *name)
     const struct job *wanted = &key;
 
     (void)snprintf(key.board.name, sizeof(key.board.name), "%s", name);
-    struct job **found =
-        index->count == 0
-            ? NULL
-            : bsearch(&wanted, index->sorted, index->count, sizeof(struct job *), by_name);
+    struct job **found = index->count == 0 ? NULL
+                                           : bsearch(&wanted, index->sorted, index->count,
+                                                     sizeof(struct job *), by_name);
     return found != NULL ? *found : NULL;
 }
 
@@ -104,8 +104,8 @@ static bool define(struct jobs *jobs, struct job *job, const struct config_job *
 {
     char reason[RUN_REASON_MAX];
     bool enabled = definition->enabled && jobs->world.config->jobs_enabled;
-    bool changed = job->definition == NULL || job->hash != definition->hash ||
-                   job->plan.enabled != enabled;
+    bool changed =
+        job->definition == NULL || job->hash != definition->hash || job->plan.enabled != enabled;
 
     job->definition = definition;
     job->hash = definition->hash;

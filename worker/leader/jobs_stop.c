@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 
 #include "common/log.h"
-#include "worker/leader/children.h"
+#include "common/offspring.h"
 #include "worker/leader/job.h"
 
 void jobs_carry_out_stop(struct jobs *jobs, struct job *job, int signal_number)
@@ -182,9 +182,14 @@ static void end_lingering(struct jobs *jobs)
 
 static void sweep_again(struct jobs *jobs, const struct process_sweep *sweep, mono_ns now)
 {
+    dur_ns longer = jobs->sweep_wait * 2;
+
     jobs->sweep_at = now + jobs->sweep_wait;
-    jobs->sweep_wait = jobs->sweep_wait * 2 < SWEEP_AGAIN_MOST ? jobs->sweep_wait * 2
-                                                                : SWEEP_AGAIN_MOST;
+    if (sweep->seen == 0) { /* one that forks faster than we look: only looking often meets it */
+        jobs->sweep_wait = SWEEP_AGAIN_LEAST;
+        return;
+    }
+    jobs->sweep_wait = longer < SWEEP_AGAIN_MOST ? longer : SWEEP_AGAIN_MOST;
     if (!jobs->unkillable_said && now - jobs->sweep_since >= UNKILLABLE_AFTER) {
         jobs->unkillable_said = true;
         log_error("unkillable", "pid=%d processes=%u refused=%u", (int)sweep->example, sweep->seen,
@@ -201,7 +206,7 @@ void jobs_sweep_step(struct jobs *jobs, mono_ns now)
     if (rc < 0) { /* without /proc there is nothing to be found: no instance leads then */
         log_error("sweep_failed", "error=%s", log_text(strerror(-rc)).is);
     }
-    if (rc == 0 && sweep.seen == 0 && children_left(&jobs->helpers) <= 0) {
+    if (rc == 0 && sweep.seen == 0 && offspring_left(&jobs->helpers) <= 0) {
         end_lingering(jobs);
         jobs->swept = jobs->running == 0;
     }

@@ -261,6 +261,7 @@ static void connect_both(struct leader *l)
 
 static void send_elected(struct leader *l)
 {
+    assert(l->lock != NULL);
     struct message m = {
         .u.elected = {.turn = l->turn.number,
                       .epoch = l->turn.epoch,
@@ -356,6 +357,7 @@ static void carry_out(struct leader *l, enum turn_action action)
         connect_both(l);
         return;
     case TURN_OPEN_TERM:
+        assert(l->lock != NULL);
         term_begin(l->term, l->lock->backend_pid, l->lock->options.server);
         return;
     case TURN_PROVE:

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/timer.h"
 #include "worker/database/session.h"
+#include "worker/leader/slice.h"
 
 /* What giving up may take; then the connection is closed, which gives up too. */
 #define RELEASE_WITHIN DUR_S(1)
@@ -77,33 +78,20 @@ static bool tries_only(const struct lock_session *s)
     return s->lock.options.poll || s->without_plpgsql;
 }
 
-/*
- * Waits for the transaction lock, takes the session lock under its cover, and
- * resets the flag outside the block that may be rolled back: a session lock
- * that was waited for in there survives the rollback that says "no".
- */
-static void slice_sql(const struct lock_session *s, char *ret_sql, size_t size)
-{
-    int64_t key = key_of(s);
-
-    (void)snprintf(ret_sql, size,
-                   "DO $$ BEGIN "
-                   "PERFORM set_config('pgbaton.granted', 'no', false); "
-                   "BEGIN "
-                   "PERFORM pg_advisory_xact_lock('%" PRId64 "'::bigint); "
-                   "IF pg_try_advisory_lock('%" PRId64 "'::bigint) THEN "
-                   "PERFORM set_config('pgbaton.granted', 'yes', false); END IF; "
-                   "EXCEPTION WHEN lock_not_available THEN NULL; END; "
-                   "END $$; SELECT current_setting('pgbaton.granted')",
-                   key, key);
-}
-
 static void try_sql(const struct lock_session *s, char *ret_sql, size_t size)
 {
     (void)snprintf(ret_sql, size,
                    "SELECT CASE WHEN pg_try_advisory_lock('%" PRId64
                    "'::bigint) THEN 'yes' ELSE 'no' END",
                    key_of(s));
+}
+
+/* One line of it: the rest of what libpq makes of an error is for a terminal. */
+static const char *said(const PGresult *result)
+{
+    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+    return text != NULL ? text : "an answer that was not asked for";
 }
 
 /* No language of that name, none for us, or none at all: nothing of the block has run. */
@@ -178,12 +166,11 @@ static void on_answer(void *ctx, PGresult *result)
     } else if (!tries_only(s) && says_no_plpgsql(result)) {
         s->without_plpgsql = true;
         log_warn("campaign_polls", "error=%s hint=\"plpgsql cannot be used: polling instead\"",
-                 log_text(PQresultErrorMessage(result)).is);
+                 log_text(said(result)).is);
         ask(s);
     } else {
         /* Whether the key is ours cannot be told: only the end of the session tells. */
-        fail(s, END_INTERNAL,
-             one_value ? "an answer that was not asked for" : PQresultErrorMessage(result));
+        fail(s, END_INTERNAL, said(result));
     }
 }
 
@@ -196,7 +183,7 @@ static void ask(struct lock_session *s)
     if (tries_only(s)) {
         try_sql(s, sql, sizeof(sql));
     } else {
-        slice_sql(s, sql, sizeof(sql));
+        (void)snprintf(sql, sizeof(sql), SLICE_SQL, key_of(s), key_of(s));
     }
     s->step = STEP_TRYING;
     session_ask(s->session, sql, 0, NULL, limit, on_answer, s);

@@ -133,18 +133,23 @@ static ssize_t fill(struct output *out)
     return count;
 }
 
+static void close_pipe(struct output *out)
+{
+    ev_io_stop(out->all->loop, &out->readable);
+    ev_timer_stop(out->all->loop, &out->again);
+    (void)close(out->fd);
+    out->fd = -1;
+}
+
 /* The end: one that was let go is nobody's any more; else the run lets it go later. */
 static void finish(struct output *out)
 {
     log_rest(out);
     if (out->let_go) {
         free_output(out);
-        return;
+    } else {
+        close_pipe(out);
     }
-    ev_io_stop(out->all->loop, &out->readable);
-    ev_timer_stop(out->all->loop, &out->again);
-    (void)close(out->fd);
-    out->fd = -1;
 }
 
 static void log_some(struct output *out)
@@ -251,22 +256,21 @@ struct output *output_open(struct outputs *all, const char *job, const char *str
 void output_flush(struct output *out)
 {
     size_t taken = 0;
+    ssize_t count = 1;
 
-    while (out != NULL && out->fd != -1 && taken < OUTPUT_LAST_BYTES) {
+    if (out == NULL) {
+        return;
+    }
+    assert(!out->let_go);
+    while (out->fd != -1 && count > 0 && taken < OUTPUT_LAST_BYTES) {
         while (log_lines(out, OUTPUT_LINES_A_TURN)) {
         }
-        ssize_t count = fill(out);
-
-        if (count <= 0) {
-            if (count == 0) {
-                finish(out);
-            }
-            break;
-        }
-        taken += (size_t)count;
+        count = fill(out);
+        taken += count > 0 ? (size_t)count : 0;
     }
-    if (out != NULL) {
-        log_rest(out);
+    log_rest(out);
+    if (count == 0) {
+        close_pipe(out);
     }
 }
 

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 
 enum {
-    OUTPUT_LINE_MAX = 1024,      /* bytes; a longer line is logged in pieces of this */
+    OUTPUT_LINE_MAX = 1024, /* bytes; a longer line is logged in pieces of this */
     OUTPUT_BUFFER = 4096,
     OUTPUT_LINES_A_TURN = 32,
     OUTPUT_LAST_BYTES = 64 * 1024, /* what is taken at once when the job ended */
@@ -47,7 +47,8 @@ void output_let_go(struct output *out);
 /* output_drop - it never came to use. */
 void output_drop(struct output *out);
 
-/* outputs_close - the term is over: log what is there now and close every stream that was let go. */
+/* outputs_close - the term is over: log what is there now and close every stream that was let go.
+ */
 void outputs_close(struct outputs *all);
 
 #endif

@@ -18,8 +18,6 @@
 
 enum { OUTPUT_FILE_MODE = 0640 };
 
-extern char **environ;
-
 /* The ends that the job writes to; ours to close after the start. */
 struct ends {
     int output;
@@ -33,7 +31,8 @@ static void close_end(int fd)
     }
 }
 
-/* One open file for both, so that they share its position. Opened without waiting for a pipe's reader. */
+/* One open file for both, so that they share its position. Opened without waiting for a pipe's
+ * reader. */
 static int open_file(const char *path, struct ends *ends, char *reterr, size_t size)
 {
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
@@ -143,8 +142,8 @@ struct run *run_start(struct run_world *world, const struct run_order *order, vo
         .scheduled_at = order->scheduled_at,
         .attempt = 1,
     };
-    char **environment = environment_build(world->config, order->job, order->account, &about,
-                                           environ, reterr, size);
+    char **environment =
+        environment_build(world->config, order->job, order->account, &about, environ, reterr, size);
     if (environment == NULL) {
         free(run);
         return NULL;

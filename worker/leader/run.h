@@ -32,7 +32,7 @@ struct run {
     void *owner;      /* the job */
     pid_t pid;        /* also its process group */
     bool reaped;
-    int status;       /* as waitpid() gave it, once it is reaped */
+    int status; /* as waitpid() gave it, once it is reaped */
     uint64_t number;
     char id[RUN_ID_MAX];
     mono_ns started_at;

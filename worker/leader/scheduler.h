@@ -70,7 +70,7 @@ struct scheduler_job {
     void *owner;
 
     struct schedule schedule;
-    bool enabled; /* false: starts no more */
+    bool enabled;   /* false: starts no more */
     dur_ns timeout; /* 0: none */
     dur_ns grace;
 
@@ -101,9 +101,10 @@ struct scheduler {
 enum scheduler_verdict {
     SCHEDULER_NOTHING,
     SCHEDULER_START, /* start it now, then say scheduler_started() or scheduler_ended() */
-    SCHEDULER_SKIP,  /* its last run still runs (a @released job: no time is left); it is not made up for */
-    SCHEDULER_TERM,  /* SIGTERM to all of the run */
-    SCHEDULER_KILL,  /* SIGKILL to what is left of the run */
+    SCHEDULER_SKIP, /* its last run still runs (a @released job: no time is left); it is not made up
+                       for */
+    SCHEDULER_TERM, /* SIGTERM to all of the run */
+    SCHEDULER_KILL, /* SIGKILL to what is left of the run */
 };
 
 struct scheduler_decision {
@@ -136,17 +137,20 @@ void scheduler_replace(struct scheduler *s, struct scheduler_job **jobs, size_t 
 void scheduler_define(struct scheduler *s, struct scheduler_job *job, bool changed, wall_ns wall,
                       mono_ns mono);
 
-/* scheduler_begin - LEADING: @elected first, then the services, then the ticks after this instant. */
+/* scheduler_begin - LEADING: @elected first, then the services, then the ticks after this instant.
+ */
 void scheduler_begin(struct scheduler *s, wall_ns wall, mono_ns mono);
 
-/* scheduler_clock_set - the wall clock was stepped: look at the next ticks anew. Never repeats one. */
+/* scheduler_clock_set - the wall clock was stepped: look at the next ticks anew. Never repeats one.
+ */
 void scheduler_clock_set(struct scheduler *s, wall_ns wall);
 
 /* The ways out; each only goes forward (a drain after an end is ignored). */
 void scheduler_drain(struct scheduler *s, mono_ns mono, mono_ns drain_until, mono_ns over_by);
 void scheduler_end(struct scheduler *s, mono_ns mono);
 
-/* scheduler_kill - everything is being killed at once, by other means: expect only the ends of runs. */
+/* scheduler_kill - everything is being killed at once, by other means: expect only the ends of
+ * runs. */
 void scheduler_kill(struct scheduler *s);
 
 /* scheduler_rest - RESTING; asserts that nothing runs. */
@@ -155,7 +159,8 @@ void scheduler_rest(struct scheduler *s);
 /* scheduler_next - one decision; call again until it is SCHEDULER_NOTHING. */
 struct scheduler_decision scheduler_next(struct scheduler *s, wall_ns wall, mono_ns mono);
 
-/* scheduler_started, scheduler_ended - what became of a START; of a run. A start that failed has only ended. */
+/* scheduler_started, scheduler_ended - what became of a START; of a run. A start that failed has
+ * only ended. */
 void scheduler_started(struct scheduler *s, struct scheduler_job *job, mono_ns mono);
 void scheduler_ended(struct scheduler *s, struct scheduler_job *job, mono_ns mono);
 

@@ -27,8 +27,8 @@ enum {
 /* What is handed to the child: prepared by the parent, in memory that both share. */
 struct launch {
     const struct spawn *what;
-    char **paths;   /* what to try to execute, in turn; owned */
-    pid_t parent;   /* 0: no child, become it here */
+    char **paths; /* what to try to execute, in turn; owned */
+    pid_t parent; /* 0: no child, become it here */
     struct spawn_failure *failure;
 };
 
@@ -40,9 +40,16 @@ struct kernel_sigaction {
     uint64_t mask;
 };
 
-/* ---- Between clone and exec: system calls only. errno is the parent's, which stands still. ---- */
+/*
+ * A child never returns from these: it is replaced. The address sanitizer would
+ * take what their frames leave behind on the stack for an error of the next child.
+ */
+#define IN_CHILD __attribute__((no_sanitize("address")))
 
-static int fail(struct launch *launch, enum spawn_step step)
+/* ---- Between clone and exec: system calls only. errno is the parent's, which stands still. ----
+ */
+
+IN_CHILD static int fail(struct launch *launch, enum spawn_step step)
 {
     launch->failure->step = step;
     launch->failure->error = errno;
@@ -50,7 +57,7 @@ static int fail(struct launch *launch, enum spawn_step step)
 }
 
 /* The library's wrappers keep two signals to themselves; a job inherits none of it. */
-static void reset_signals(void)
+IN_CHILD static void reset_signals(void)
 {
     struct kernel_sigaction as_default = {.handler = NULL};
     uint64_t none = 0;
@@ -65,7 +72,7 @@ static void reset_signals(void)
  * Bare system calls: the library's setuid() would tell the other threads, whose
  * list it would find in the parent's memory.
  */
-static int change_user(struct launch *launch)
+IN_CHILD static int change_user(struct launch *launch)
 {
     const struct account *account = launch->what->account;
 
@@ -82,7 +89,7 @@ static int change_user(struct launch *launch)
 }
 
 /* After the change of user, which clears it; then a look whether it came too late. */
-static int die_with_parent(struct launch *launch)
+IN_CHILD static int die_with_parent(struct launch *launch)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1) {
         return fail(launch, SPAWN_DEATH_SIGNAL);
@@ -94,12 +101,12 @@ static int die_with_parent(struct launch *launch)
     return 0;
 }
 
-static int place_descriptor(struct launch *launch, int fd, int null_fd, int number)
+IN_CHILD static int place_descriptor(struct launch *launch, int fd, int null_fd, int number)
 {
     return dup2(fd != -1 ? fd : null_fd, number) == -1 ? fail(launch, SPAWN_OUTPUT) : 0;
 }
 
-static int set_descriptors(struct launch *launch)
+IN_CHILD static int set_descriptors(struct launch *launch)
 {
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -114,7 +121,7 @@ static int set_descriptors(struct launch *launch)
 }
 
 /* What only a process of its own gets, and what must be done while we are still privileged. */
-static int set_apart(struct launch *launch)
+IN_CHILD static int set_apart(struct launch *launch)
 {
     if (launch->what->cgroup_fd != -1 && write(launch->what->cgroup_fd, "0", 1) == -1) {
         return fail(launch, SPAWN_CGROUP);
@@ -126,7 +133,7 @@ static int set_apart(struct launch *launch)
 }
 
 /* As a shell does: what is not there, or may not be executed, is passed over for the next. */
-static int execute(struct launch *launch)
+IN_CHILD static int execute(struct launch *launch)
 {
     int worst = ENOENT;
 
@@ -142,7 +149,7 @@ static int execute(struct launch *launch)
     return fail(launch, SPAWN_EXECUTE);
 }
 
-static int become(struct launch *launch)
+IN_CHILD static int become(struct launch *launch)
 {
     const struct spawn *what = launch->what;
 
@@ -171,7 +178,7 @@ static int become(struct launch *launch)
     return execute(launch);
 }
 
-static int child_main(void *launch)
+IN_CHILD static int child_main(void *launch)
 {
     (void)become(launch);
     (void)syscall(SYS_exit_group, EXIT_NOT_STARTED); /* nothing of the library's may run here */

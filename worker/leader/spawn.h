@@ -23,11 +23,11 @@ struct spawn {
     char *const *environment; /* NULL-terminated */
     const char *directory;    /* NULL: stay */
     const struct account *account;
-    int umask;      /* -1: stay */
-    int nice;       /* INT_MIN: stay */
-    int output_fd;  /* becomes 1; -1: /dev/null. Stays the caller's */
-    int error_fd;   /* becomes 2; -1: /dev/null. Stays the caller's */
-    int cgroup_fd;  /* cgroup.procs of the cgroup to enter; -1: none. Stays the caller's */
+    int umask;     /* -1: stay */
+    int nice;      /* INT_MIN: stay */
+    int output_fd; /* becomes 1; -1: /dev/null. Stays the caller's */
+    int error_fd;  /* becomes 2; -1: /dev/null. Stays the caller's */
+    int cgroup_fd; /* cgroup.procs of the cgroup to enter; -1: none. Stays the caller's */
 };
 
 enum spawn_step {

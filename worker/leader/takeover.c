@@ -29,12 +29,17 @@ static dur_ns longer(dur_ns a, dur_ns b)
     return a > b ? a : b;
 }
 
+static bool same_history(struct server_identity a, struct server_identity b)
+{
+    return a.system_id == b.system_id && a.timeline == b.timeline;
+}
+
 static struct takeover wait_for(const struct takeover_rules *rules,
                                 const struct takeover_term *term)
 {
     struct takeover t = {.reason = TAKEOVER_CLEAN};
 
-    if (!identity_equal(term->server, rules->server)) {
+    if (!same_history(term->server, rules->server)) {
         t.reason = TAKEOVER_HISTORY;
         t.wait = longer(term->lease, rules->lease);
     } else if (!term->ended_cleanly && rules->takeover_delay > 0) {

@@ -60,6 +60,14 @@ static bool has_state(const PGresult *result, const char *state)
     return got != NULL && strcmp(got, state) == 0;
 }
 
+/* One line of it: the rest of what libpq makes of an error is for a terminal. */
+static const char *said(const PGresult *result)
+{
+    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+    return text != NULL ? text : "an answer that was not asked for";
+}
+
 static void ask(struct term_ledger *l, const char *sql,
                 void (*on_answer)(void *ctx, PGresult *result))
 {
@@ -150,7 +158,7 @@ static void on_created(void *ctx, PGresult *result)
 
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
         failed(l, "the schema %s cannot be created (run `pgbaton init-db` as a role that may): %s",
-               l->schema, PQresultErrorMessage(result));
+               l->schema, said(result));
         return;
     }
     log_info("schema_created", "schema=%s", log_text(config_of(l)->database.schema).is);
@@ -192,12 +200,11 @@ static void opening_refused(struct term_ledger *l, const PGresult *result)
         failed(
             l,
             "the tables of schema %s are missing or of another version: run `pgbaton init-db`: %s",
-            l->schema, PQresultErrorMessage(result));
+            l->schema, said(result));
     } else if (has_state(result, "42501")) {
-        failed(l, "not permitted (`pgbaton init-db --print` lists the rights): %s",
-               PQresultErrorMessage(result));
+        failed(l, "not permitted (`pgbaton init-db --print` lists the rights): %s", said(result));
     } else {
-        failed(l, "%s", PQresultErrorMessage(result));
+        failed(l, "%s", said(result));
     }
 }
 
@@ -357,7 +364,7 @@ static void on_looked(void *ctx, PGresult *result)
         }
         takeover = takeover_decide(&rules, terms, (size_t)count);
     } else {
-        log_warn("term_before_unknown", "error=%s", log_text(PQresultErrorMessage(result)).is);
+        log_warn("term_before_unknown", "error=%s", log_text(said(result)).is);
     }
     l->term.events.on_looked(l->term.events.ctx, takeover);
     proceed(l);
@@ -393,7 +400,7 @@ static void log_failure(struct term_ledger *l, const char *event, const PGresult
 
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
         log_warn(event, "epoch=%s error=%s", epoch_text(l->term.epoch).is,
-                 log_text(PQresultErrorMessage(result)).is);
+                 log_text(said(result)).is);
     }
 }
 

@@ -89,6 +89,9 @@ static void lose(struct turn *t, enum end_reason reason, dur_ns grace, struct tu
         t->kill_at = earlier(t->kill_at, t->deadline - t->rules.kill_margin);
         t->limit = t->deadline;
     }
+    if (t->now >= t->kill_at) { /* we slept through the time that they had */
+        kill_jobs(t, out);
+    }
 }
 
 static void lose_session(struct turn *t, enum end_reason reason, struct turn_actions *out)

@@ -150,8 +150,8 @@ struct turn {
     mono_ns wait_until;  /* WAITING: jobs begin then */
     mono_ns drain_until; /* DRAINING: jobs may end by themselves until then */
     mono_ns over_by;     /* DRAINING, STAMPING: all of it, the key too */
-    mono_ns kill_at; /* DRAINING, LOSING: SIGKILL to what is left */
-    mono_ns limit;   /* STAMPING, RELEASING, LOSING: no longer than this */
+    mono_ns kill_at;     /* DRAINING, LOSING: SIGKILL to what is left */
+    mono_ns limit;       /* STAMPING, RELEASING, LOSING: no longer than this */
 };
 
 void turn_init(struct turn *t, const struct turn_rules *rules, mono_ns now);

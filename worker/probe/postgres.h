@@ -58,7 +58,8 @@ struct shell {
     bool slice_warned;
 
     bool schema_readable;
-    bool term_failed; /* in this session: then it is tried again with the next look, and no sooner */
+    bool
+        term_failed; /* in this session: then it is tried again with the next look, and no sooner */
     struct look last;
     struct stuck_watch key_watch;
     struct stuck_watch seat_watch;

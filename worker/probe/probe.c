@@ -173,6 +173,11 @@ void shell_fenced(struct probe *p, const struct message_fenced *term)
 
 /* ---- what the supervisor tells ---- */
 
+struct delivery {
+    struct message message;
+    int fd; /* -1: none; a handler that takes it over sets -1 */
+};
+
 static void open_shell(struct probe *p)
 {
     struct seat_rules rules = rules_of(p->cfg);
@@ -239,11 +244,11 @@ static void adopt(struct probe *p, struct config *next)
     }
 }
 
-static void on_config(struct probe *p, int fd)
+static void on_config(struct probe *p, struct delivery *d)
 {
     struct config *next = NULL;
     char reason[REASON_MAX];
-    int rc = fd == -1 ? -EBADMSG : config_unseal(fd, &next);
+    int rc = d->fd == -1 ? -EBADMSG : config_unseal(d->fd, &next);
 
     if (rc < 0) {
         child_die(p->child, CHILD_EXIT_PROTOCOL, "cannot read the configuration: %s",
@@ -257,9 +262,9 @@ static void on_config(struct probe *p, int fd)
     }
 }
 
-static void on_seek(struct probe *p, const struct message_seek *seek)
+static void on_seek(struct probe *p, struct delivery *d)
 {
-    struct seat_event event = {.type = SEAT_ON_SEEK, .not_before = seek->not_before};
+    struct seat_event event = {.type = SEAT_ON_SEEK, .not_before = d->message.u.seek.not_before};
 
     p->leads = false;
     happened(p, &event, "");
@@ -268,8 +273,9 @@ static void on_seek(struct probe *p, const struct message_seek *seek)
     }
 }
 
-static void on_leave(struct probe *p)
+static void on_leave(struct probe *p, struct delivery *d)
 {
+    (void)d;
     p->leads = false;
     simply(p, SEAT_ON_LEAVE);
     if (p->kind != NULL) {
@@ -278,10 +284,10 @@ static void on_leave(struct probe *p)
 }
 
 /* The worker does not need the seat any more: the next heir may have it. */
-static void on_lead(struct probe *p, const struct message_lead *lead)
+static void on_lead(struct probe *p, struct delivery *d)
 {
     p->leads = true;
-    p->lead = *lead;
+    p->lead = d->message.u.lead;
     p->lead_at = clock_now();
     simply(p, SEAT_ON_LEAVE);
     if (p->kind != NULL) {
@@ -299,16 +305,17 @@ static void drop_peer(struct probe *p)
     }
 }
 
-static void take_peer(struct probe *p, int fd)
+static void on_peer_given(struct probe *p, struct delivery *d)
 {
     drop_peer(p);
-    if (fd == -1) {
+    if (d->fd == -1) {
         return;
     }
-    p->peer = (struct channel){.fd = fd, .generation = 0, .far = FROM_MONITOR};
-    ev_io_init(&p->peer_io, on_peer, fd, EV_READ);
+    p->peer = (struct channel){.fd = d->fd, .generation = 0, .far = FROM_MONITOR};
+    ev_io_init(&p->peer_io, on_peer, d->fd, EV_READ);
     p->peer_io.data = p;
     ev_io_start(p->child->loop, &p->peer_io);
+    d->fd = -1;
 }
 
 static void stop(struct probe *p)
@@ -317,81 +324,65 @@ static void stop(struct probe *p)
     ev_break(p->child->loop, EVBREAK_ALL);
 }
 
-/* True: the descriptor was taken over. */
-static bool obey(struct probe *p, const struct message *m, int fd)
+static void on_fenced(struct probe *p, struct delivery *d)
 {
-    switch ((enum message_type)m->header.type) {
-    case MESSAGE_CONFIG:
-        on_config(p, fd);
-        break;
-    case MESSAGE_PEER:
-        take_peer(p, fd);
-        return true;
-    case MESSAGE_LOG:
-        if (fd != -1) {
-            child_take_log(fd);
-        }
-        return true;
-    case MESSAGE_STOP:
-        stop(p);
-        break;
-    case MESSAGE_SEEK:
-        on_seek(p, &m->u.seek);
-        break;
-    case MESSAGE_LEAVE:
-        on_leave(p);
-        break;
-    case MESSAGE_LEAD:
-        on_lead(p, &m->u.lead);
-        break;
-    case MESSAGE_FENCED:
-        if (p->kind != NULL) {
-            p->kind->fence(p->shell, &m->u.fenced);
-        }
-        break;
-    case MESSAGE_UNBLOCK:
-        if (p->kind != NULL) {
-            p->kind->unblock(p->shell, m->u.unblock.ledger_pid);
-        }
-        break;
-    case MESSAGE_HELLO:
-    case MESSAGE_ALIVE:
-    case MESSAGE_LAST_WORDS:
-    case MESSAGE_SEAT_TAKEN:
-    case MESSAGE_SEAT_LOST:
-    case MESSAGE_FLEET:
-    case MESSAGE_FENCE_RECORDED:
-    case MESSAGE_CAMPAIGN:
-    case MESSAGE_STAND_DOWN:
-    case MESSAGE_SLICE_ANSWERED:
-    case MESSAGE_CAMPAIGN_FAILED:
-    case MESSAGE_OPENING_BLOCKED:
-    case MESSAGE_ELECTED:
-    case MESSAGE_RENEWED:
-    case MESSAGE_LOST:
-    case MESSAGE_RELEASED:
-    case MESSAGE_COMMAND:
-    case MESSAGE_REPLY:
-    case MESSAGE_SIGNAL:
-    case MESSAGE_SERVICE_ENDED:
-    case MESSAGE_FLEET_QUERY:
-    case MESSAGE_FLEET_REPLY:
-    case MESSAGE_TYPE_COUNT:
-        break;
+    if (p->kind != NULL) {
+        p->kind->fence(p->shell, &d->message.u.fenced);
     }
-    return false;
+}
+
+static void on_unblock(struct probe *p, struct delivery *d)
+{
+    if (p->kind != NULL) {
+        p->kind->unblock(p->shell, d->message.u.unblock.ledger_pid);
+    }
+}
+
+static void on_log(struct probe *p, struct delivery *d)
+{
+    (void)p;
+    (void)d;
+    if (d->fd != -1) {
+        child_take_log(d->fd);
+        d->fd = -1;
+    }
+}
+
+static void on_stop(struct probe *p, struct delivery *d)
+{
+    (void)d;
+    stop(p);
+}
+
+/* What has no handler is not for us. */
+static void (*const handlers[MESSAGE_TYPE_COUNT])(struct probe *p, struct delivery *d) = {
+    [MESSAGE_CONFIG] = on_config, [MESSAGE_PEER] = on_peer_given, [MESSAGE_LOG] = on_log,
+    [MESSAGE_STOP] = on_stop,     [MESSAGE_SEEK] = on_seek,       [MESSAGE_LEAVE] = on_leave,
+    [MESSAGE_LEAD] = on_lead,     [MESSAGE_FENCED] = on_fenced,   [MESSAGE_UNBLOCK] = on_unblock,
+};
+
+static void obey(struct probe *p, struct delivery *d)
+{
+    assert(d->message.header.type < MESSAGE_TYPE_COUNT); /* channel_receive() has checked it */
+
+    if (handlers[d->message.header.type] != NULL) {
+        handlers[d->message.header.type](p, d);
+    }
+    if (d->fd != -1) {
+        (void)close(d->fd);
+    }
 }
 
 static void on_up(struct ev_loop *loop, ev_io *io, int revents)
 {
     struct probe *p = io->data;
-    struct message m;
-    int fd = -1;
+    struct delivery d;
 
     (void)loop;
     (void)revents;
     for (int i = 0; i < MESSAGES_A_TURN && !p->stopping; i++) {
-        int rc = channel_receive(&p->child->up, &m, &fd);
+        d.fd = -1;
+        int rc = channel_receive(&p->child->up, &d.message, &d.fd);
 
         if (rc == -EAGAIN) {
             return;
@@ -404,9 +395,7 @@ static void on_up(struct ev_loop *loop, ev_io *io, int revents)
             child_die(p->child, CHILD_EXIT_PROTOCOL, "a message of the supervisor: %s",
                       strerror(-rc));
         }
-        if (!obey(p, &m, fd) && fd != -1) {
-            (void)close(fd);
-        }
+        obey(p, &d);
     }
 }
 

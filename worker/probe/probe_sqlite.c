@@ -69,7 +69,7 @@ static void sqlite_connect(struct shell *s)
         return;
     }
     s->fd = fd;
-    shell_connected(s->probe, "sqlite");
+    shell_connected(s->probe, "lock file");
 }
 
 static enum holder_kind kind_of(const struct shell *s, bool key_held, bool term_known,

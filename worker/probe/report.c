@@ -99,6 +99,24 @@ void report_sight(struct probe *p, const struct sight *seen)
     send_fleet(p, &fleet);
 }
 
+/* The masking is the log's; its quotes are not wanted where the text goes into the log once more.
+ */
+static void mask(const char *text, char *ret_masked, size_t size)
+{
+    struct log_text masked = log_text(text);
+    size_t used = 0;
+
+    for (const char *c = masked.is; *c != '\0' && used + 1 < size; c++) {
+        if (*c == '\\' && (c[1] == '"' || c[1] == '\\')) {
+            c++;
+        } else if (*c == '"') {
+            continue;
+        }
+        ret_masked[used++] = *c;
+    }
+    ret_masked[used] = '\0';
+}
+
 static void log_down(struct probe *p, bool refused)
 {
     bool again = strcmp(p->down_reason, p->shown.reason) == 0 ||
@@ -124,7 +142,7 @@ void report_down(struct probe *p, bool refused, const char *text)
     fleet.witness = WITNESS_UNKNOWN;
 
     /* People read it in the status too, where no password may be. */
-    (void)snprintf(p->shown.reason, sizeof(p->shown.reason), "%.255s", log_text(text).is);
+    mask(text, p->shown.reason, sizeof(p->shown.reason));
     log_down(p, refused);
     p->shown.database = DATABASE_DOWN;
     p->shown.holder = HOLDER_UNKNOWN;

@@ -1,4 +1,4 @@
-#include "worker/leader/children.h"
+#include "common/offspring.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -45,7 +45,7 @@ static int look_at_threads(const struct pid_set *keep)
     return rc;
 }
 
-int children_left(const struct pid_set *keep)
+int offspring_left(const struct pid_set *keep)
 {
     siginfo_t info;
 

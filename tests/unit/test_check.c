@@ -1,0 +1,168 @@
+/*
+ * `pgbaton check`: what it says, what it warns of, and its exit code.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/array.h"
+#include "common/control.h"
+#include "supervisor/cli/check_budget.h"
+#include "supervisor/cli/commands.h"
+#include "tests/unit/config_fixture.h"
+
+TestSuite(check, .init = config_fixture_up, .fini = config_fixture_down);
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    const char *text;
+    unsigned fleet;
+    unsigned connections;
+} fleets[] = {
+    {"leader and heir have three, a follower one", "dsn = host=h", 3, 7},
+    {"two instances", "dsn = host=h", 2, 6},
+    {"one leads alone", "dsn = host=h", 1, 3},
+    {"polling needs no heir", "dsn = host=h\n[election]\nmode = poll", 5, 7},
+    {"no election, no connection", "dsn = host=h\n[election]\nenabled = no", 5, 0},
+    {"no database, no connection", "dsn = none", 5, 0},
+    {"a file, no connection", "dsn = sqlite:/x", 5, 0},
+    {"who never leads only looks", "dsn = host=h\n[jobs]\nenabled = no", 5, 5},
+};
+/* clang-format on */
+
+Test(check, connections)
+{
+    for (size_t i = 0; i < ARRAY_LEN(fleets); i++) {
+        char text[128];
+
+        (void)snprintf(text, sizeof(text), "[database]\n%s\n", fleets[i].text);
+        struct config *cfg = config_fixture_config(text);
+        unsigned connections = check_budget_connections(cfg, fleets[i].fleet);
+
+        cr_expect_eq(connections, fleets[i].connections, "%s: %u", fleets[i].title, connections);
+        config_free(cfg);
+    }
+}
+
+/* Runs the command on pgbaton.ini; what it printed is in *ret_out and *ret_err (free). */
+static int run(const char *const *words, char **ret_out, char **ret_err)
+{
+    struct command_line line = {.sources = {.file = "pgbaton.ini"},
+                                .argv = (char **)(uintptr_t)words};
+    FILE *old_out = stdout;
+    FILE *old_err = stderr;
+    size_t out_size = 0;
+    size_t err_size = 0;
+
+    while (words[line.argc] != NULL) {
+        line.argc++;
+    }
+    stdout = open_memstream(ret_out, &out_size);
+    stderr = open_memstream(ret_err, &err_size);
+    cr_assert(stdout != NULL && stderr != NULL);
+
+    int code = command_check(&line);
+
+    (void)fclose(stdout);
+    (void)fclose(stderr);
+    stdout = old_out;
+    stderr = old_err;
+    return code;
+}
+
+static const char *const no_words[] = {NULL};
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    const char *text;
+    int code;
+    const char *out;
+    const char *err;
+} cases[] = {
+    {"a good one, with its budget", "[database]\ndsn = host=h\n[election]\nname = x\n", EXIT_CODE_DONE,
+        "  D              14250ms  the lock's connection is closed", ""},
+    {"when TERM comes", "[database]\ndsn = host=h\n[election]\nname = x\n", EXIT_CODE_DONE,
+        "  TERM           11250ms  jobs are asked to end\n  KILL               14s  jobs are killed\n", ""},
+    {"the figure for the fleet", "[database]\ndsn = host=h\n[election]\nname = x\n", EXIT_CODE_DONE,
+        "connections of 3 instances: 7 (1 a follower, 3 for heir and leader each)\n", ""},
+    {"a bad one", "[database]\ndsn = host=h\n[election]\nlease = 4s\n", EXIT_CODE_CONFIG,
+        "", "pgbaton.ini:4: [election] lease: 4s is too short"},
+    {"the shared key", "[database]\ndsn = host=h\n", EXIT_CODE_DONE,
+        "ok, 0 jobs", "pgbaton.ini:2: warning: [election] name: neither name nor key is set"},
+    {"no election", "[database]\ndsn = none\n", EXIT_CODE_DONE,
+        "no election: every instance runs the jobs", "pgbaton.ini:2: warning: [database] dsn: none means no election"},
+    {"no waiting", "[database]\ndsn = host=h\n[election]\nname = x\ntakeover_delay = 0\n", EXIT_CODE_DONE,
+        "ok", "pgbaton.ini:5: warning: [election] takeover_delay: 0 means that a new leader never waits: when the server ends the old leader's session, jobs of both may overlap"},
+    {"a grace that does not fit", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\ncommand = a\ngrace = 8s\n", EXIT_CODE_DONE,
+        "1 job\n", "pgbaton.ini:6: warning: [job a] grace: 8s is cut when the daemon stops"},
+    {"a directory that is not there", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\ncommand = a\ndirectory = /missing\n", EXIT_CODE_DONE,
+        "1 job\n", "pgbaton.ini:6: warning: [job a] directory: '/missing': No such file or directory"},
+    {"a user that is not there", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\ncommand = a\nuser = no-such-user\n", EXIT_CODE_DONE,
+        "1 job\n", "pgbaton.ini:6: warning: [job a] user: there is no user 'no-such-user' on this machine"},
+};
+/* clang-format on */
+
+Test(check, says)
+{
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *out = NULL;
+        char *err = NULL;
+
+        config_fixture_write("pgbaton.ini", cases[i].text);
+        cr_expect_eq(run(no_words, &out, &err), cases[i].code, "%s", cases[i].title);
+        cr_expect_not_null(strstr(out, cases[i].out), "%s: %s", cases[i].title, out);
+        cr_expect_not_null(strstr(err, cases[i].err), "%s: %s", cases[i].title, err);
+        free(out);
+        free(err);
+    }
+}
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    const char *words[3];
+    int code;
+    const char *out;
+} options[] = {
+    {"the effective configuration alone", {"--print"}, EXIT_CODE_DONE, "[pgbaton]\n"},
+    {"a fleet", {"--fleet", "10"}, EXIT_CODE_DONE, "connections of 10 instances: 14 "},
+    {"a fleet of one", {"--fleet=1"}, EXIT_CODE_DONE, "connections of 1 instance: 3 "},
+    {"a fleet of none", {"--fleet", "0"}, EXIT_CODE_USAGE, ""},
+    {"a fleet without a number", {"--fleet"}, EXIT_CODE_USAGE, ""},
+    {"a number and more", {"--fleet=3x"}, EXIT_CODE_USAGE, ""},
+    {"an unknown option", {"--prin"}, EXIT_CODE_USAGE, ""},
+};
+/* clang-format on */
+
+Test(check, options)
+{
+    config_fixture_write("pgbaton.ini", "[database]\ndsn = host=h\n[election]\nname = x\n");
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        char *out = NULL;
+        char *err = NULL;
+
+        cr_expect_eq(run(options[i].words, &out, &err), options[i].code, "%s", options[i].title);
+        cr_expect_not_null(strstr(out, options[i].out), "%s: %s", options[i].title, out);
+        free(out);
+        free(err);
+    }
+}
+
+/* The tests are started from the top of the tree. */
+Test(check_example, the_example_is_right)
+{
+    struct config_result r = {0};
+    const struct config_sources sources = {.file = "etc/pgbaton.ini"};
+
+    r.rc = config_read(&sources, &r.cfg, &r.problems);
+    config_problems_print(&r.problems, stderr);
+    cr_assert_eq(r.rc, 0);
+    cr_expect_eq(r.problems.count, 0);
+    cr_expect(r.cfg->database.kind == DATABASE_SQLITE);
+    cr_expect_geq(r.cfg->job_count, 3);
+    config_fixture_release(&r);
+}

@@ -1,0 +1,229 @@
+/*
+ * What a reload must do, and what check --print shows.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/array.h"
+#include "tests/unit/config_fixture.h"
+
+TestSuite(config_diff, .init = config_fixture_up, .fini = config_fixture_down);
+TestSuite(config_print, .init = config_fixture_up, .fini = config_fixture_down);
+
+#define BASE                                                                                       \
+    "[pgbaton]\ninstance = i\nrun_dir = /r\n"                                                      \
+    "[database]\ndsn = host=h\n"                                                                   \
+    "[election]\nname = n\nlease = 15s\n"                                                          \
+    "[job a]\nschedule = manual\ncommand = a\n"
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    const char *option; /* NULL: none; the new configuration is the old one with it */
+    enum config_change change;
+    const char *reason;
+} cases[] = {
+    {"the same is nothing", NULL, CHANGE_NOTHING, ""},
+    {"said otherwise is nothing", "election.lease=15000ms", CHANGE_NOTHING, ""},
+    {"a default said aloud is nothing", "election.stop_grace=3s", CHANGE_NOTHING, ""},
+    {"run_dir stays", "pgbaton.run_dir=/other", CHANGE_RESTART,
+        "[pgbaton] run_dir cannot change while running: is /r; would be /other; a restart would do it"},
+    {"instance stays", "pgbaton.instance=j", CHANGE_RESTART, "[pgbaton] instance cannot change"},
+    {"user stays", "pgbaton.user=nobody", CHANGE_RESTART, "is not set; would be nobody"},
+    {"group stays", "pgbaton.group=nobody", CHANGE_RESTART, "[pgbaton] group"},
+    {"dsn elects anew, and says no password", "database.dsn=host=h password=geheim", CHANGE_ELECTION,
+        "[database] dsn is now ***; was ***"},
+    {"another kind of database too", "database.dsn=none", CHANGE_ELECTION, "[database] dsn"},
+    {"schema elects anew", "database.schema=s", CHANGE_ELECTION, "[database] schema is now s; was pgbaton"},
+    {"password_file elects anew", "database.password_file=/p", CHANGE_ELECTION, "password_file"},
+    {"connect_timeout does not", "database.connect_timeout=9s", CHANGE_LIVE, "connect_timeout is now 9s; was 5s"},
+    {"create_schema does not", "database.create_schema=no", CHANGE_LIVE, "create_schema"},
+    {"lease elects anew", "election.lease=20s", CHANGE_ELECTION, "[election] lease is now 20s; was 15s"},
+    {"key elects anew", "election.key=1", CHANGE_ELECTION, "key is now 0x0000000000000001"},
+    {"backoff_max elects anew", "election.backoff_max=61s", CHANGE_ELECTION, "backoff_max"},
+    {"not to lead any more elects anew", "jobs.enabled=no", CHANGE_ELECTION, "[jobs] enabled"},
+    {"log_level is live", "pgbaton.log_level=debug", CHANGE_LIVE, "log_level is now debug; was info"},
+    {"a job's command is live", "job a.command=b", CHANGE_LIVE, "jobs have changed"},
+    {"a default of the jobs is live", "jobs.grace=6s", CHANGE_LIVE, "jobs have changed"},
+    {"a job's schedule is live", "job a.schedule=always", CHANGE_LIVE, "jobs have changed"},
+    {"a job's environment is live", "job a.environment=A=1", CHANGE_LIVE, "jobs have changed"},
+    {"the first job of another user needs privileges", "job a.user=nobody", CHANGE_RESTART,
+        "[job a] user is the first one that a job names, and the privileges for it have been given up; a restart would do it"},
+};
+/* clang-format on */
+
+static struct config *read_with(const char *option)
+{
+    const char *overrides[] = {option, NULL};
+    struct config_result r;
+
+    r = config_fixture_read_with(overrides, NULL);
+    config_problems_print(&r.problems, stderr);
+    cr_assert_eq(r.rc, 0);
+    config_problems_release(&r.problems);
+    return r.cfg;
+}
+
+Test(config_diff, changes)
+{
+    config_fixture_write("pgbaton.ini", BASE);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct config *now = read_with(NULL);
+        struct config *next = read_with(cases[i].option);
+        char reason[256] = "old";
+
+        cr_expect(config_diff(now, next, false, reason, sizeof(reason)) == cases[i].change,
+                  "%s: %s", cases[i].title, reason);
+        cr_expect((reason[0] == '\0') == (cases[i].reason[0] == '\0'), "%s", cases[i].title);
+        cr_expect_not_null(strstr(reason, cases[i].reason), "%s: %s", cases[i].title, reason);
+        config_free(now);
+        config_free(next);
+    }
+}
+
+Test(config_diff, with_privileges_a_user_is_live)
+{
+    char reason[256];
+
+    config_fixture_write("pgbaton.ini", BASE);
+    struct config *now = read_with(NULL);
+    struct config *next = read_with("job a.user=nobody");
+    struct config *after = read_with("job a.user=daemon");
+
+    cr_expect(config_diff(now, next, true, reason, sizeof(reason)) == CHANGE_LIVE);
+    cr_expect(config_diff(next, after, false, reason, sizeof(reason)) == CHANGE_LIVE,
+              "it is not the first one");
+    cr_expect(config_diff(next, now, false, reason, sizeof(reason)) == CHANGE_LIVE);
+    config_free(now);
+    config_free(next);
+    config_free(after);
+}
+
+Test(config_diff, jobs_come_and_go)
+{
+    char reason[256];
+
+    config_fixture_write("pgbaton.ini", BASE);
+    struct config *now = read_with(NULL);
+
+    config_fixture_write("pgbaton.ini", BASE "[job b]\nschedule = manual\ncommand = b\n");
+    struct config *next = read_with(NULL);
+
+    cr_expect(config_diff(now, next, false, reason, sizeof(reason)) == CHANGE_LIVE);
+    cr_expect(config_diff(next, now, false, reason, sizeof(reason)) == CHANGE_LIVE);
+    cr_expect_eq(now->jobs[0].hash, next->jobs[0].hash, "the other one is the same job");
+    cr_expect_neq(now->hash, next->hash);
+    config_free(now);
+    config_free(next);
+}
+
+/* Instances of one fleet have labels and directories of their own, and one configuration. */
+Test(config_diff, the_hash_is_the_fleets)
+{
+    config_fixture_write("pgbaton.ini", BASE);
+    struct config *one = read_with(NULL);
+    struct config *other = read_with("pgbaton.instance=j");
+    struct config *changed = read_with("election.lease=16s");
+
+    cr_expect_eq(one->hash, other->hash);
+    cr_expect_neq(one->hash, changed->hash);
+    config_free(one);
+    config_free(other);
+    config_free(changed);
+}
+
+static char *printed(const struct config *cfg)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+
+    config_print(cfg, to);
+    cr_assert_eq(fclose(to), 0);
+    return text;
+}
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    const char *option;
+    const char *shown;
+} masks[] = {
+    {"conninfo", "database.dsn=host=h password=geheim user=u", "dsn = host=h password=*** user=u\n"},
+    {"at its end", "database.dsn=password=geheim", "dsn = password=***\n"},
+    {"blanks around the =", "database.dsn=password = geheim x=y", "dsn = password = *** x=y\n"},
+    {"quoted, with a quote inside", "database.dsn=password='ge\\' heim' x=y", "dsn = password=*** x=y\n"},
+    {"with a kept blank", "database.dsn=password=ge\\ heim x=y", "dsn = password=*** x=y\n"},
+    {"of the key of a certificate", "database.dsn=sslpassword=geheim x=y", "dsn = sslpassword=*** x=y\n"},
+    {"a URI", "database.dsn=postgresql://u:geheim@h:5/d", "dsn = postgresql://u:***@h:5/d\n"},
+    {"with an @ in it", "database.dsn=postgresql://u:ge@heim@h/d", "dsn = postgresql://u:***@h/d\n"},
+    {"with a / in it", "database.dsn=postgresql://u:ge/heim@h/d", "dsn = postgresql://u:***@h/d\n"},
+    {"as a parameter", "database.dsn=postgresql://u@h/d?password=geheim&a=b", "dsn = postgresql://u@h/d?password=***&a=b\n"},
+    {"none in it", "database.dsn=postgresql://u@h:5432/d", "dsn = postgresql://u@h:5432/d\n"},
+    {"a variable's name", "job a.environment=API_KEY=geheim A=1", "environment = API_KEY=*** A=1\n"},
+    {"a variable's value", "job a.environment=URL=https://u:geheim@h A='x y'", "environment = URL=*** 'A=x y'\n"},
+};
+/* clang-format on */
+
+Test(config_print, secrets_are_masked)
+{
+    config_fixture_write("pgbaton.ini", BASE);
+    for (size_t i = 0; i < ARRAY_LEN(masks); i++) {
+        struct config *cfg = read_with(masks[i].option);
+        char *text = printed(cfg);
+
+        cr_expect_null(strstr(text, "heim"), "%s: %s", masks[i].title, text);
+        cr_expect_not_null(strstr(text, masks[i].shown), "%s: %s", masks[i].title, text);
+        free(text);
+        config_free(cfg);
+    }
+}
+
+Test(config_print, says_where_a_value_is_from)
+{
+    config_fixture_write("pgbaton.ini", BASE);
+    struct config *cfg = read_with("election.mode=poll");
+    char *text = printed(cfg);
+
+    cr_expect_not_null(strstr(text, "# pgbaton.ini:8\nlease = 15s\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "# -o\nmode = poll\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "\nheartbeat = 1s\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "\n# pgbaton.ini:9\n[job a]\n"), "%s", text);
+    free(text);
+    config_free(cfg);
+}
+
+/* What is printed, where nothing is masked, means the same again. */
+Test(config_print, is_a_configuration)
+{
+    char reason[256];
+
+    config_fixture_write("pgbaton.ini", BASE "environment = A='it''s' B=\"a b\"\nnice = 3\n");
+    struct config *cfg = read_with(NULL);
+    char *text = printed(cfg);
+
+    config_fixture_write("pgbaton.ini", text);
+    struct config *again = read_with(NULL);
+
+    cr_expect_str_eq(again->jobs[0].environment[1], "B=a b");
+    cr_expect_eq(again->election.key, cfg->election.key);
+    cr_expect(config_diff(cfg, again, false, reason, sizeof(reason)) <= CHANGE_LIVE, "%s", reason);
+    free(text);
+    config_free(cfg);
+    config_free(again);
+}
+
+Test(config_print, keys)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+
+    config_keys_print(to);
+    cr_assert_eq(fclose(to), 0);
+    cr_expect_not_null(strstr(text, "[job NAME]\n"));
+    cr_expect_not_null(strstr(text, "(default 15s); 1s to 1h\n"), "%s", text);
+    free(text);
+}

@@ -1,0 +1,143 @@
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "supervisor/fence.h"
+
+#define LIMIT DUR_S(20)
+
+static uint64_t reaped;
+
+static void be_subreaper(void)
+{
+    cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+}
+
+TestSuite(fence, .init = be_subreaper, .timeout = 60);
+
+static void reap(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0) {
+        reaped++;
+    }
+}
+
+/* As the supervisor does it; returns the number of passes, or -1 if it is never over. */
+static int fence_until_over(const struct pid_set *keep)
+{
+    const struct timespec pause = {.tv_nsec = DUR_MS(1)};
+    mono_ns until = clock_now() + LIMIT;
+    struct fence f;
+
+    fence_init(&f);
+    fence_begin(&f, clock_now());
+    for (int passes = 1; clock_now() < until; passes++) {
+        reap();
+        if (fence_pass(&f, keep, reaped, clock_now())) {
+            cr_expect_not(f.active);
+            cr_expect_eq(f.next_at, MONO_NEVER);
+            return passes;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    return -1;
+}
+
+static pid_t spawn(void (*what)(void))
+{
+    int ready[2];
+    char byte;
+
+    cr_assert_eq(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)close(ready[0]);
+        (void)write(ready[1], "x", 1);
+        (void)close(ready[1]);
+        what();
+        _exit(0);
+    }
+    (void)close(ready[1]);
+    cr_assert_eq(read(ready[0], &byte, 1), 1);
+    (void)close(ready[0]);
+    return pid;
+}
+
+static void sleep_on(void)
+{
+    for (;;) {
+        (void)pause();
+    }
+}
+
+/* Its own session, deaf, and its parent gone: what a daemon of a job would be. */
+static void escape(void)
+{
+    for (int i = 0; i < 3; i++) {
+        if (fork() == 0) {
+            (void)setsid();
+            (void)signal(SIGTERM, SIG_IGN);
+            if (fork() == 0) {
+                sleep_on();
+            }
+            _exit(0);
+        }
+    }
+    sleep_on();
+}
+
+/* Forks and ends as fast as it can: whoever is looked at is gone already. */
+static void run_away(void)
+{
+    for (;;) {
+        pid_t pid = fork();
+
+        if (pid > 0) {
+            _exit(0);
+        }
+    }
+}
+
+Test(fence, is_over_at_once_where_there_is_nothing)
+{
+    const struct pid_set nobody = {0};
+
+    cr_expect_eq(fence_until_over(&nobody), 2, "the second pass proves the first");
+}
+
+Test(fence, kills_what_escaped_by_setsid)
+{
+    const struct pid_set nobody = {0};
+
+    (void)spawn(escape);
+    cr_expect_gt(fence_until_over(&nobody), 0);
+    reap();
+    cr_expect_eq(waitpid(-1, NULL, WNOHANG), -1, "a child is left");
+}
+
+Test(fence, catches_one_that_runs_away_by_forking)
+{
+    const struct pid_set nobody = {0};
+
+    (void)spawn(run_away);
+    cr_expect_gt(fence_until_over(&nobody), 0);
+    reap();
+    cr_expect_eq(waitpid(-1, NULL, WNOHANG), -1, "a child is left");
+}
+
+Test(fence, leaves_the_child_table_alone)
+{
+    struct pid_set keep = {0};
+    pid_t kept = spawn(sleep_on);
+
+    (void)spawn(sleep_on);
+    cr_assert_eq(pid_set_add(&keep, kept), 0);
+    cr_expect_gt(fence_until_over(&keep), 0);
+    cr_expect_eq(kill(kept, 0), 0, "it was killed");
+    cr_expect_eq(kill(kept, SIGKILL), 0);
+    cr_expect_eq(waitpid(kept, NULL, 0), kept);
+    pid_set_release(&keep);
+}

@@ -1,0 +1,69 @@
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "worker/probe/look.h"
+
+#define OURS UINT64_C(0x1111)
+#define THEIRS UINT64_C(0x2222)
+#define START "2026-11-24 04:00:00.1+00"
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    struct look look;
+    int lock_pid;
+    enum holder_kind kind;
+} cases[] = {
+    {"a key that nobody holds",
+        {.term = {.known = true, .backend_pid = 7, .backend_start = START}}, 0, HOLDER_NOBODY},
+    {"the lock session of our worker is ours, whatever the tables say",
+        {.key = {.session = {.pid = 7}}, .witness_holds = true}, 7, HOLDER_OURS},
+    {"the session that the current term records, of another incarnation",
+        {.key = {.session = {.pid = 7, .backend_start = START}},
+         .term = {.known = true, .backend_pid = 7, .backend_start = START, .incarnation = THEIRS}},
+        0, HOLDER_PGBATON},
+    {"the same, of ours",
+        {.key = {.session = {.pid = 7, .backend_start = START}},
+         .term = {.known = true, .backend_pid = 7, .backend_start = START, .incarnation = OURS}},
+        0, HOLDER_OURS},
+    {"a pid that came back is not the term's session",
+        {.key = {.session = {.pid = 7, .backend_start = "later"}, .application = "psql"},
+         .term = {.known = true, .backend_pid = 7, .backend_start = START, .incarnation = THEIRS}},
+        0, HOLDER_FOREIGN},
+    {"a term that has ended holds nothing",
+        {.key = {.session = {.pid = 7, .backend_start = START}, .application = "psql"},
+         .term = {.known = true, .ended = true, .backend_pid = 7, .backend_start = START, .incarnation = THEIRS}},
+        0, HOLDER_FOREIGN},
+    {"a start that is not known proves nothing",
+        {.key = {.session = {.pid = 7}, .application = "psql"},
+         .term = {.known = true, .backend_pid = 7, .incarnation = THEIRS}},
+        0, HOLDER_FOREIGN},
+    {"without the tables the name has to do",
+        {.key = {.session = {.pid = 7}, .application = "pgbaton lock 12345678 main a"}}, 0, HOLDER_PGBATON},
+    {"another program",
+        {.key = {.session = {.pid = 7}, .application = "rails"}}, 0, HOLDER_FOREIGN},
+};
+/* clang-format on */
+
+Test(look, whose_session_holds_the_key)
+{
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cr_expect(look_kind(&cases[i].look, OURS, cases[i].lock_pid) == cases[i].kind, "%s: %d",
+                  cases[i].title, (int)look_kind(&cases[i].look, OURS, cases[i].lock_pid));
+    }
+}
+
+Test(look, names_the_key_by_its_halves_and_the_schema_quoted)
+{
+    struct config cfg = {
+        .database = {.schema = "od\"d"},
+        .election = {.name = "main", .key = (int64_t)UINT64_C(0xFFFFFFFE00000001)},
+    };
+    char sql[2048];
+
+    cr_assert_eq(look_sql(&cfg, true, sql, sizeof(sql)), 0);
+    cr_expect_not_null(strstr(sql, "l.classid = 4294967294::oid AND l.objid = 1::oid"), "%s", sql);
+    cr_expect_not_null(strstr(sql, "\"od\"\"d\".term"));
+    cr_assert_eq(look_sql(&cfg, false, sql, sizeof(sql)), 0);
+    cr_expect_null(strstr(sql, "od\"\"d"), "tables that may not be there are not named");
+}
