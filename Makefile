@@ -51,7 +51,9 @@ SOURCES  := $(sort $(wildcard common/*.c supervisor/*.c supervisor/cli/*.c worke
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 tests     = $(patsubst tests/%.c,$(BUILD)/tests/objects/%.o,$(sort $(wildcard tests/$(1)/*.c)))
 UNIT     := $(call tests,unit) $(call tests,support) $(filter-out %/supervisor/main.o,$(OBJECTS))
-INTEGRATION := $(call tests,integration) $(call tests,support) $(filter $(BUILD)/common/%,$(OBJECTS))
+SUPPORT  := $(call tests,support) $(filter $(BUILD)/common/%,$(OBJECTS))
+INTEGRATION := $(call tests,integration) $(SUPPORT)
+BENCH    := $(filter-out %/stamp.o,$(call tests,bench)) $(SUPPORT)
 PROGRAM  := $(BUILD)/pgbaton
 
 MAKEFLAGS += -j$(or $(shell nproc 2>/dev/null),1)
@@ -62,17 +64,16 @@ MAKEFLAGS += -j$(or $(shell nproc 2>/dev/null),1)
 
 all: $(PROGRAM)                       ## the program, build/pgbaton
 
+# All that these depend on is linked into them.
 $(PROGRAM): $(OBJECTS)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(OBJECTS) $(LIBS) -o $@
-
 $(BUILD)/tests/unit: $(UNIT)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(UNIT) $(LIBS) -lcriterion -o $@
-
 $(BUILD)/tests/integration: $(INTEGRATION)
+$(BUILD)/tests/bench: $(BENCH)
+$(BUILD)/tests/stamp: $(BUILD)/tests/objects/bench/stamp.o $(BUILD)/common/clock.o
+$(BUILD)/tests/unit $(BUILD)/tests/integration $(BUILD)/tests/bench: LIBS += -lcriterion
+$(PROGRAM) $(BUILD)/tests/unit $(BUILD)/tests/integration $(BUILD)/tests/bench $(BUILD)/tests/stamp:
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(INTEGRATION) $(LIBS) -lcriterion -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
 $(BUILD)/tests/objects/%.o: tests/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -101,9 +102,8 @@ integration: $(PROGRAM) $(BUILD)/tests/integration                 ## the progra
 	$(Q)$(RUN_TESTS) $(BUILD)/tests/integration $(ARGS)
 test-long: $(PROGRAM) $(BUILD)/tests/unit $(BUILD)/tests/integration   ## all tests, with the long ones
 	$(Q)PGBATON_TEST_LONG=1 $(RUN_TESTS) $(BUILD)/tests/unit $(BUILD)/tests/integration $(ARGS)
-bench: $(PROGRAM)                     ## measures, with the scripts of tests/bench
-	$(Q)set -- tests/bench/*.sh; [ -e "$$1" ] || { echo "bench: tests/bench has no *.sh" >&2; exit 1; }; \
-	for script; do PGBATON=$(PROGRAM) sh "$$script" || exit; done
+bench: $(PROGRAM) $(BUILD)/tests/bench $(BUILD)/tests/stamp        ## measures, each beside its floor in the same run
+	$(Q)PGBATON=$${PGBATON:-$(PROGRAM)} $(BUILD)/tests/bench --jobs 1 $(ARGS)
 demo: $(PROGRAM)                      ## three instances on a private PostgreSQL: election, takeover, release
 	$(Q)PGBATON=$(PROGRAM) sh etc/demo.sh
 run: $(PROGRAM)                       ## one instance in the foreground; again in a second terminal: a follower

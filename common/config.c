@@ -1,6 +1,7 @@
 #include "common/config.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,7 +50,7 @@ static const char *variable(char *const *environment, const char *name)
     return NULL;
 }
 
-static const char *file_of(const struct config_sources *sources)
+const char *config_file_of(const struct config_sources *sources)
 {
     const char *named = variable(sources->environment, "PGBATON_CONFIG");
 
@@ -59,16 +60,17 @@ static const char *file_of(const struct config_sources *sources)
     return named != NULL && named[0] != '\0' ? named : DEFAULT_FILE;
 }
 
-/* include decides what is read at all, so it is looked for before anything is. */
-static const char *include_override(const struct config_sources *sources, struct origin *ret_origin)
+const char *config_include_override(const struct config_sources *sources, struct origin *ret_origin)
 {
-    static const char option[] = "pgbaton.include=";
     const char *found = variable(sources->environment, "PGBATON_PGBATON_INCLUDE");
 
     *ret_origin = (struct origin){.file = CONFIG_FROM_ENVIRONMENT};
     for (size_t i = 0; sources->overrides != NULL && sources->overrides[i] != NULL; i++) {
-        if (strncmp(sources->overrides[i], option, sizeof(option) - 1) == 0) {
-            found = sources->overrides[i] + sizeof(option) - 1;
+        int value_at = 0;
+
+        (void)sscanf(sources->overrides[i], " pgbaton . include =%n", &value_at);
+        if (value_at > 0) {
+            found = sources->overrides[i] + value_at;
             ret_origin->file = CONFIG_FROM_OPTION;
         }
     }
@@ -98,21 +100,26 @@ static void add_instance(struct config_entries *entries)
     config_entries_put(entries, &entry);
 }
 
+void config_take_options(struct config_entries *entries, const struct config_sources *sources)
+{
+    for (size_t i = 0; sources->overrides != NULL && sources->overrides[i] != NULL; i++) {
+        config_entries_option(entries, sources->overrides[i]);
+    }
+}
+
 /* Returns whether there is a file to speak about. */
 static bool read_sources(struct config *cfg, const struct config_sources *sources)
 {
     struct config_entries *entries = &cfg->private->entries;
     struct origin include_origin;
-    const char *include = include_override(sources, &include_origin);
+    const char *include = config_include_override(sources, &include_origin);
 
-    cfg->private->file = config_memory_text(&entries->memory, file_of(sources));
+    cfg->private->file = config_memory_text(&entries->memory, config_file_of(sources));
     if (!config_ini_read(entries, cfg->private->file, include, include_origin)) {
         return false;
     }
     config_entries_environment(entries, sources->environment);
-    for (size_t i = 0; sources->overrides != NULL && sources->overrides[i] != NULL; i++) {
-        config_entries_option(entries, sources->overrides[i]);
-    }
+    config_take_options(entries, sources);
     add_instance(entries);
     return true;
 }

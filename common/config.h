@@ -108,6 +108,8 @@ struct config {
 /* One problem; problems are collected, not stopped at. */
 struct config_problem {
     bool warning;
+    unsigned line;  /* 0: of no line */
+    char file[256]; /* or "environment", "-o", "default"; cut where it is longer */
     char text[640]; /* "pgbaton.ini:12: [election] lease: '5 parsecs' is not a duration such as
                        500ms" */
 };
@@ -136,6 +138,16 @@ struct config_sources {
 int config_read(const struct config_sources *sources, struct config **ret_config,
                 struct config_problems *ret_problems);
 void config_free(struct config *cfg);
+
+/*
+ * config_read_daemon - only what a command needs to find a daemon that runs:
+ * [pgbaton], and nothing else of *ret_config may be used. A daemon goes on when
+ * its file has become bad, so what is wrong there does not matter, unless
+ * run_dir may be in what could not be read, or a word of the command line is
+ * wrong: -EINVAL with problems, as from config_read.
+ */
+int config_read_daemon(const struct config_sources *sources, struct config **ret_config,
+                       struct config_problems *ret_problems);
 
 /*
  * config_seal - the entries as a sealed memfd, to hand to a child. with_secrets

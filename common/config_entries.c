@@ -247,7 +247,8 @@ void config_entries_option(struct config_entries *entries, const char *option)
     if (key[0] == '\0') {
         config_problem_add(entries->problems, false, origin, section, NULL,
                            "the option names no key: SECTION.KEY=VALUE");
-    } else if (strcmp(key, "include") != 0) { /* the reader of the files has taken that */
+    } else if (strcmp(section, "pgbaton") != 0 || strcmp(key, "include") != 0) {
+        /* That one has been taken by the reader of the files. */
         config_entries_override(entries, section, key, value, origin);
     }
 }

@@ -23,8 +23,14 @@ struct reading {
     struct origin include_at;
 };
 
+static bool is_pgbaton(const struct reading *r)
+{
+    return r->section != NULL && strcmp(r->section, "pgbaton") == 0;
+}
+
 static void complain(struct reading *r, const char *key, const char *what)
 {
+    r->entries->run_dir_hidden = r->entries->run_dir_hidden || is_pgbaton(r);
     config_problem_add(r->entries->problems, false, r->at, key == NULL ? NULL : r->section, key,
                        "%s", what);
 }
@@ -91,10 +97,17 @@ static size_t key_length(struct reading *r, const char *line)
     return length;
 }
 
+static bool may_say_run_dir(const char *line)
+{
+    return strncmp(line, "run_dir", strlen("run_dir")) == 0 ||
+           strncmp(line, "include", strlen("include")) == 0;
+}
+
 /* "key = value". Returns whether inih may see it. */
 static bool take_setting(struct reading *r, char *line)
 {
     if (r->section == NULL) {
+        r->entries->run_dir_hidden = r->entries->run_dir_hidden || may_say_run_dir(line);
         if (!r->section_seen) {
             complain(r, NULL, "comes before any [section]; begin with one such as [database]");
             r->section_seen = true; /* once is enough */
@@ -154,15 +167,19 @@ static void take_include(struct reading *r, const char *value)
 static int on_setting(void *user, const char *cut_section, const char *key, const char *value)
 {
     struct reading *r = user;
+    size_t errors = r->entries->problems->errors;
 
     (void)cut_section;
     assert(r->section != NULL);
     if (strcmp(key, r->key) != 0) {
         complain(r, r->key, "cannot be read");
-    } else if (strcmp(key, "include") == 0 && strcmp(r->section, "pgbaton") == 0) {
+    } else if (strcmp(key, "include") == 0 && is_pgbaton(r)) {
         take_include(r, value);
     } else {
         config_entries_add(r->entries, r->section, key, value, r->at);
+    }
+    if (is_pgbaton(r) && r->entries->problems->errors > errors) {
+        r->entries->run_dir_hidden = true; /* a slip of its name is not known to be one */
     }
     return 1;
 }
@@ -216,16 +233,21 @@ static bool read_file(struct config_entries *entries, const struct config_includ
     free(text);
 
     struct config_include_files found = {0};
+    size_t errors = entries->problems->errors;
 
     if (include != NULL) {
         config_include_find(entries, NULL, include, include_origin, &found);
     } else if (r.include != NULL) {
         config_include_find(entries, path, r.include, r.include_at, &found);
     }
+    bool all = entries->problems->errors == errors;
+
     for (size_t i = 0; i < found.count; i++) {
-        (void)read_file(entries, &here, found.paths[i], NULL, (struct origin){0},
-                        include != NULL ? include_origin : r.include_at);
+        all = read_file(entries, &here, found.paths[i], NULL, (struct origin){0},
+                        include != NULL ? include_origin : r.include_at) &&
+              all;
     }
+    entries->run_dir_hidden = entries->run_dir_hidden || !all;
     return true;
 }
 

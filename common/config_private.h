@@ -28,6 +28,17 @@ struct config_private {
 /* config_new - nothing in it yet; NULL: no memory. problems is used until config_build ends. */
 struct config *config_new(struct config_problems *problems);
 
+/* config_file_of - which file is meant: -c, $PGBATON_CONFIG, the default. */
+const char *config_file_of(const struct config_sources *sources);
+
+/* config_include_override - what the environment or -o say instead of include, or NULL: it decides
+ * what is read at all, so it is looked for before anything is. */
+const char *config_include_override(const struct config_sources *sources,
+                                    struct origin *ret_origin);
+
+/* config_take_options - each -o, in their order. */
+void config_take_options(struct config_entries *entries, const struct config_sources *sources);
+
 /*
  * config_build - the struct from the entries in cfg->private, with all checks.
  * Returns 0; -EINVAL with problems; -ENOMEM. cfg stays the caller's, whatever comes.

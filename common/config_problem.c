@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/config_entries.h"
+#include "common/utf8.h"
 
 /* Who has more than this looks at the first ones and tries again. */
 enum { PROBLEMS_MAX = 200 };
@@ -28,12 +29,16 @@ void config_problems_print(const struct config_problems *p, FILE *to)
     }
 }
 
-/* A file may hold anything, and its words come back on a terminal. */
+/* A file may hold anything; its words come back on a terminal, and in JSON, which is UTF-8. */
 static void make_printable(char *text)
 {
-    for (char *at = text; *at != '\0'; at++) {
-        if ((unsigned char)*at < ' ' || *at == 0x7f) {
-            *at = '?';
+    size_t length;
+
+    for (char *at = text; *at != '\0'; at += length) {
+        length = utf8_length(at);
+        if (length == 0 || utf8_is_control(at)) {
+            length = length == 0 ? 1 : length;
+            memset(at, '?', length);
         }
     }
 }
@@ -81,7 +86,7 @@ static size_t put_place(struct config_problem *problem, struct origin origin, co
 void config_problem_add(struct config_problems *problems, bool warning, struct origin origin,
                         const char *section, const char *key, const char *format, ...)
 {
-    struct config_problem problem = {.warning = warning};
+    struct config_problem problem = {.warning = warning, .line = origin.line};
     size_t used = put_place(&problem, origin, section, key);
     va_list arguments;
 
@@ -93,6 +98,8 @@ void config_problem_add(struct config_problems *problems, bool warning, struct o
     (void)vsnprintf(problem.text + used, sizeof(problem.text) - used, format, arguments);
     va_end(arguments);
     make_printable(problem.text);
+    (void)snprintf(problem.file, sizeof(problem.file), "%s", origin.file);
+    make_printable(problem.file);
 
     struct config_problem *list =
         realloc(problems->list, (problems->count + 1) * sizeof(*problems->list));

@@ -5,8 +5,8 @@
  *
  * An event name is an identifier that tests, alerts and the manual page use:
  * once released it does not change. What varies goes into key=value pairs.
- * A line that says the same again within ten seconds is held back, and the next
- * one that is printed says repeated=N.
+ * A line that says the same over and over (common/log_repeat.h) is held back,
+ * and the next one that is printed says repeated=N.
  *
  * Runs in: every process. PURE code never logs; common/ logs at debug only:
  * whoever decides what to do about an error logs it, once.

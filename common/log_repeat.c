@@ -23,7 +23,7 @@ static struct repeat_line *place_for_new(struct repeats *r)
         bool owes = line->held_back > 0;
         bool chosen_owes = chosen->held_back > 0;
 
-        if (owes == chosen_owes ? line->printed_at < chosen->printed_at : chosen_owes) {
+        if (owes == chosen_owes ? line->began_at < chosen->began_at : chosen_owes) {
             chosen = line;
         }
     }
@@ -35,16 +35,21 @@ bool repeat_is_news(struct repeats *r, uint64_t hash, mono_ns now, unsigned long
     struct repeat_line *line = find(r, hash);
     unsigned long held_back = 0;
 
-    if (line != NULL && now - line->printed_at < REPEAT_WITHIN) {
-        line->held_back++;
-        return false;
+    if (line != NULL && now - line->began_at < REPEAT_WITHIN) {
+        if (line->printed >= REPEAT_BURST) {
+            line->held_back++;
+            return false;
+        }
+        line->printed++;
+        *ret_held_back = 0;
+        return true;
     }
     if (line != NULL) {
         held_back = line->held_back;
     } else {
         line = place_for_new(r);
     }
-    *line = (struct repeat_line){.hash = hash, .printed_at = now};
+    *line = (struct repeat_line){.hash = hash, .began_at = now, .printed = 1};
     *ret_held_back = held_back;
     return true;
 }

@@ -1,9 +1,11 @@
 /*
  * log_repeat.h - PURE: which lines of the log say the same again.
  *
- * Remembers the last few lines by their hash. One that comes again within
- * REPEAT_WITHIN is held back; when it is printed once more, how often it was
- * held back is known.
+ * Remembers the last few lines by their hash. One that comes more than
+ * REPEAT_BURST times within REPEAT_WITHIN is held back; when it is printed once
+ * more, how often it was held back is known. The first few are all printed: a
+ * change of state that truly happens twice is two lines of the audit trail, and
+ * only a flood is none.
  */
 #ifndef PGBATON_COMMON_LOG_REPEAT_H
 #define PGBATON_COMMON_LOG_REPEAT_H
@@ -15,11 +17,12 @@
 #include "common/clock.h"
 
 #define REPEAT_WITHIN DUR_S(10)
-enum { REPEAT_LINES = 16 };
+enum { REPEAT_LINES = 16, REPEAT_BURST = 4 };
 
 struct repeat_line {
     uint64_t hash;
-    mono_ns printed_at;
+    mono_ns began_at;        /* its first printing within REPEAT_WITHIN */
+    unsigned printed;        /* since then */
     unsigned long held_back; /* since then */
 };
 

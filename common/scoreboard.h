@@ -89,8 +89,6 @@ struct board_worker {
     mono_ns deadline;
     mono_ns takeover_until; /* jobs start then; 0: no wait */
     int64_t heartbeat_ns;   /* round trip of the last heartbeat */
-    uint64_t started;       /* runs since start */
-    uint64_t failed;
 };
 
 enum board_outcome {

@@ -11,12 +11,12 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/pgbaton-demo.XXXXXX") || exit 1
 instances=
 server=
 
-# Runs a command as whom a PostgreSQL server accepts: it refuses root.
+# Becomes a command, as somebody whom a PostgreSQL server accepts: it refuses root. Only in a subshell.
 as_server() {
     if [ "$(id -u)" = 0 ]; then
-        setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"
+        exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"
     else
-        "$@"
+        exec "$@"
     fi
 }
 
@@ -74,7 +74,7 @@ start_server() {
     [ -n "$bin" ] || bin=$(pg_config --bindir) || fail "no PostgreSQL server is installed: run 'sh etc/deps.sh'"
     chmod 755 "$dir"
     mkdir -m 777 "$dir/server"
-    as_server "$bin/initdb" -D "$dir/server/data" -A trust -U postgres -N >"$dir/initdb.log" 2>&1 ||
+    (as_server "$bin/initdb" -D "$dir/server/data" -A trust -U postgres -N) >"$dir/initdb.log" 2>&1 ||
         fail "initdb failed: $(tail -n 2 "$dir/initdb.log")"
     as_server "$bin/postgres" -D "$dir/server/data" -p "$port" -c listen_addresses= \
         -c unix_socket_directories="$dir/server" -c fsync=off >"$dir/server.log" 2>&1 &
@@ -118,6 +118,11 @@ heir_waits() {
     status a --json | grep -q '"heir_waits": *true'
 }
 
+# The pids of the processes below the supervisor, from the table of `status`.
+children() { # NAME
+    status "$1" | awk '$1 == "probe" || $1 == "worker" || $1 == "monitor" { print $2 }'
+}
+
 # Milliseconds from the moment $1 (seconds with fraction) to the time stamp of the line of an event.
 since() { # MOMENT NAME EVENT
     at=$(grep " $3 " "$dir/$2.log" | head -n 1 | cut -d ' ' -f 1)
@@ -145,12 +150,15 @@ status a | sed -n '/^instance/,/^lease/p'
 sql -c "SELECT application_name AS session FROM pg_stat_activity WHERE application_name LIKE 'pgbaton %' ORDER BY 1"
 show_jobs a
 
-say "the leader is killed: SIGKILL to its supervisor"
+say "the leader is killed: SIGKILL to all of its processes"
+doomed="$pid_a $(children a)"
 killed=$(date +%s.%N)
-kill -KILL "$pid_a"
+# shellcheck disable=SC2086 # several words
+kill -KILL $doomed
 until_so "the takeover by b" logged b elected
 echo "b leads $(since "$killed" b elected) ms later"
 until_so "the wait after an unclean end" logged b takeover_wait
+echo "its jobs begin after takeover_delay, since a could not say that its own had ended"
 show_jobs b
 
 say "the next leader is asked to stop: SIGTERM"

@@ -41,8 +41,7 @@ static void fill(const struct supervisor *s, struct board_supervisor *b)
     b->role = (uint32_t)e->state;
     b->stopping = supervisor_is_stopping(s);
     b->pid = (int32_t)getpid();
-    b->unkillable =
-        s->fence.active && s->fence.complain_at > s->fence.began_at + DUR_S(1) ? s->fence.seen : 0;
+    b->unkillable = fence_unkillable(&s->fence, clock_now());
     b->incarnation = s->incarnation;
     b->epoch = e->epoch;
     b->deadline = e->lock_kept ? e->lease_deadline : 0;

@@ -145,6 +145,7 @@ int child_start(struct child_row *row, const struct child_launch *launch, mono_n
     row->started_at = now;
     row->started_wall = clock_wall();
     row->channel = ours;
+    row->came_up = false;
     row->last_words[0] = '\0';
     row->verdict[0] = '\0';
     return 0;
@@ -159,6 +160,7 @@ void child_ready(struct child_row *row, mono_ns now)
 {
     assert(row->state == CHILD_STARTING);
     row->state = CHILD_READY;
+    row->came_up = true;
     child_heard(row, now);
 }
 
@@ -212,6 +214,7 @@ struct child_death child_ended(struct child_row *row, int wait_status, mono_ns n
         .lived = now - row->started_at,
         .code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1,
         .signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0,
+        .came_up = row->came_up,
     };
 
     channel_close(&row->channel);

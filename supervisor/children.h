@@ -56,6 +56,7 @@ struct child_row {
     wall_ns started_wall;
     struct channel channel; /* the supervisor's end; fd is -1 in CHILD_DOWN */
     ev_io io;
+    bool came_up; /* the live process, or the last one, said HELLO */
     char last_words[REASON_MAX];
     char verdict[64]; /* why we killed it; "" if we did not */
     struct restart restart;
@@ -79,6 +80,7 @@ struct child_death {
     dur_ns lived;
     int code;                     /* -1: by a signal */
     int signal;                   /* 0: by exit */
+    bool came_up;                 /* it had said HELLO */
     enum restart_verdict verdict; /* what happens next, if it is wanted */
 };
 

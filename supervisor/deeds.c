@@ -141,9 +141,10 @@ static void send_fenced(struct supervisor *s)
 static void close_lock(struct supervisor *s)
 {
     if (s->announced == ELECTION_FENCING) {
-        log_warn("fenced", "election=%s instance=%s epoch=%s reason=%s",
+        log_warn("fenced", "election=%s instance=%s epoch=%s reason=%s left=%u",
                  log_text(s->config->election.name).is, log_text(s->config->pgbaton.instance).is,
-                 epoch_text(s->elected.epoch).is, end_reason_name(s->election.reason));
+                 epoch_text(s->elected.epoch).is, end_reason_name(s->election.reason),
+                 s->fence.active ? s->fence.seen : 0);
     }
     if (s->lock_fd != -1) {
         (void)close(s->lock_fd);
@@ -278,7 +279,11 @@ static void do_shutdown_action(struct supervisor *s, enum shutdown_action action
         deeds_happened(s, ELECTION_STOP_NOW);
         return;
     case SHUTDOWN_DO_SIGNAL_SERVICE:
-        signal_service(s, s->stop_signal);
+        if (s->children[SLOT_KEEPER].state == CHILD_DOWN) { /* it could never be started */
+            deeds_shutdown(s, SHUTDOWN_SERVICE_ENDED);
+        } else {
+            signal_service(s, s->stop_signal);
+        }
         return;
     case SHUTDOWN_DO_KILL_SERVICE:
         log_warn("service_killed", "after_signal=%d", s->stop_signal);

@@ -3,167 +3,11 @@
 #include <assert.h>
 #include <stddef.h>
 
-/* A worker that has SIGKILL and is not reaped is in the kernel's hands: look again this often. */
-#define KILL_AGAIN DUR_S(1)
-/* Descendants get at least this long to die, even where the lease is over already. */
-#define SWEEP_AT_LEAST DUR_S(1)
-/* Where no lease ends a sweep, say again this often that something refuses to die. */
-#define SWEEP_AGAIN DUR_S(10)
-/* Without a database the worker answers a campaign at once; this is for a loaded machine. */
-#define CAMPAIGN_WITHIN_MIN DUR_S(2)
+#include "supervisor/election_fencing.h"
+#include "supervisor/election_moves.h"
+
 /* A heir that was answered for so long has shown that it can campaign. */
 #define CAMPAIGN_HEALTHY_AFTER DUR_S(60)
-
-static void act(struct election_actions *out, enum election_action action)
-{
-    assert(out->count < ELECTION_ACTIONS_MAX);
-    out->list[out->count++] = action;
-}
-
-/* The one place where the state changes. */
-static void become(struct election *e, enum election_state state, mono_ns deadline,
-                   struct election_actions *out)
-{
-    assert(e->state != ELECTION_STOPPED); /* stopping only rises */
-    e->state = state;
-    e->deadline = deadline;
-    if (state != ELECTION_FENCING) {
-        e->fence = FENCE_NONE;
-    }
-    act(out, ELECTION_ANNOUNCE);
-}
-
-static void leave(struct election *e, struct election_actions *out)
-{
-    if ((e->seeking || e->witnessing) && e->probe_ready) {
-        act(out, ELECTION_LEAVE);
-    }
-    e->seeking = false;
-    e->witnessing = false;
-    e->seat_held = false;
-}
-
-static void close_lock(struct election *e, struct election_actions *out)
-{
-    if (e->lock_kept) {
-        act(out, ELECTION_CLOSE_LOCK);
-    }
-    e->lock_kept = false;
-    e->epoch = (struct epoch){0, 0};
-    e->lease_deadline = MONO_NEVER;
-}
-
-static void rest_for(struct election *e, dur_ns length)
-{
-    mono_ns until = e->now + length;
-
-    if (until > e->rest_until) {
-        e->rest_until = until;
-    }
-}
-
-/* How long to leave the seat to others after this end of a campaign or term. */
-static void rest_after(struct election *e, enum end_reason reason)
-{
-    switch (reason) {
-    case END_NONE:
-    case END_STOP:
-    case END_STEP_DOWN: /* rests as long as it was told to */
-    case END_RELOAD:
-    case END_LEASE_EXPIRED:
-    case END_CLOCK:     /* is a fact of its own */
-    case END_SEAT_LOST: /* the probe backs off by itself */
-    case END_WORKER_DIED:
-    case END_WORKER_HUNG:
-        return;
-    case END_NOT_GRANTED: /* mode = poll: the normal case */
-        rest_for(e, jittered(e->terms.retry_interval, e->terms.retry_jitter, &e->random));
-        return;
-    case END_SESSION_ENDED:
-        if (e->lock_kept) {
-            return; /* a leader that lost its session competes like everybody else */
-        }
-        rest_for(e, backoff_next(&e->rest, &e->random));
-        return;
-    case END_WITNESS:
-    case END_CONNECT_FAILED:
-    case END_REFUSED:
-    case END_TERM_FAILED:
-    case END_INTERNAL:
-    case END_REASON_COUNT:
-        /* Longer than the others take to look: another instance may do better. */
-        rest_for(e, e->terms.retry_interval + backoff_next(&e->rest, &e->random));
-        return;
-    }
-}
-
-static void campaign(struct election *e, struct election_actions *out)
-{
-    dur_ns within = 2 * e->slice + e->terms.connect_timeout;
-
-    assert(!e->lock_kept);
-    e->turn++;
-    e->reason = END_NONE;
-    e->campaign_began = e->now;
-    act(out, ELECTION_CAMPAIGN);
-    become(e, ELECTION_HEIR, e->now + (within < CAMPAIGN_WITHIN_MIN ? CAMPAIGN_WITHIN_MIN : within),
-           out);
-}
-
-/* Nothing is held: what should a follower do now? */
-static void follow(struct election *e, struct election_actions *out)
-{
-    bool may_seek = e->terms.candidate && e->worker_ready && !e->clock_wrong;
-
-    if (e->stopping) {
-        leave(e, out);
-        become(e, ELECTION_STOPPED, MONO_NEVER, out);
-        act(out, ELECTION_GONE);
-        return;
-    }
-    if (e->anew && !e->paused) {
-        leave(e, out);
-        e->paused = true;
-        act(out, ELECTION_READY_TO_ELECT_ANEW);
-    }
-    if (e->paused) {
-        return;
-    }
-    if (!may_seek) {
-        leave(e, out);
-        return;
-    }
-    if (!e->terms.has_probe) {
-        if (e->now >= e->rest_until) {
-            e->slice = 0;
-            e->poll = false;
-            campaign(e, out);
-        }
-        return;
-    }
-    if (e->seat_held) {
-        if (e->now >= e->rest_until) {
-            campaign(e, out);
-            return;
-        }
-        leave(e, out); /* taken before our LEAVE arrived */
-    }
-    if (e->probe_ready && !e->seeking) {
-        e->seeking = true;
-        act(out, ELECTION_SEEK);
-    }
-}
-
-/* The worker holds nothing, by its own word or because it and its jobs are dead. */
-static void let_go(struct election *e, struct election_actions *out)
-{
-    leave(e, out);
-    close_lock(e, out);
-    rest_for(e, e->step_down_rest);
-    e->step_down_rest = 0;
-    become(e, ELECTION_FOLLOWER, MONO_NEVER, out);
-    follow(e, out);
-}
 
 /* Let go within these bounds; when no answer comes, or D passes before it does, the worker is
  * killed. */
@@ -173,8 +17,8 @@ static void stand_down(struct election *e, enum end_reason reason, dur_ns drain,
     e->reason = reason;
     e->drain_until = e->now + drain;
     e->over_by = e->now + over;
-    act(out, ELECTION_STAND_DOWN);
-    become(e, ELECTION_STANDING_DOWN, e->over_by + ELECTION_ANSWER_SLACK, out);
+    election_act(out, ELECTION_STAND_DOWN);
+    election_become(e, ELECTION_STANDING_DOWN, e->over_by + ELECTION_ANSWER_SLACK, out);
 }
 
 static void stand_down_graceful(struct election *e, enum end_reason reason,
@@ -190,65 +34,19 @@ static void stand_down_at_once(struct election *e, enum end_reason reason,
     stand_down(e, reason, 0, ELECTION_AT_ONCE, out);
 }
 
-static void fence_sweep(struct election *e, struct election_actions *out)
-{
-    mono_ns until = e->now + SWEEP_AT_LEAST;
-
-    if (e->lock_kept && e->lease_deadline == MONO_NEVER) {
-        until = e->now + SWEEP_AGAIN;
-    } else if (e->lock_kept && e->lease_deadline + e->terms.margin > until) {
-        until = e->lease_deadline + e->terms.margin;
-    }
-    e->fence = FENCE_SWEEPING;
-    e->deadline = until;
-    act(out, ELECTION_SWEEP);
-}
-
-static void fence_killing(struct election *e, enum end_reason reason, struct election_actions *out)
-{
-    leave(e, out);
-    e->reason = reason;
-    act(out, ELECTION_KILL_WORKER);
-    e->fence = FENCE_KILLING;
-    become(e, ELECTION_FENCING, e->now + KILL_AGAIN, out);
-}
-
-static void fence_dead_worker(struct election *e, enum end_reason reason,
-                              struct election_actions *out)
-{
-    leave(e, out);
-    e->reason = reason;
-    e->fence = FENCE_SWEEPING;
-    become(e, ELECTION_FENCING, MONO_NEVER, out);
-    fence_sweep(e, out);
-}
-
-/* Nothing of the dead worker runs any more, or the lease that protected it is over. */
-static void fence_swept(struct election *e, struct election_actions *out)
-{
-    bool had_term = e->epoch.generation != 0 || e->epoch.number != 0;
-
-    if (had_term && e->probe_ready) {
-        e->fence = FENCE_RECORDING;
-        e->deadline = e->now + ELECTION_RECORD_WITHIN;
-        act(out, ELECTION_RECORD_FENCE);
-        return;
-    }
-    let_go(e, out);
-}
-
 static void follower(struct election *e, const struct election_event *event,
                      struct election_actions *out)
 {
     if (event->type == ELECTION_WORKER_EXITED) {
-        fence_dead_worker(e, END_WORKER_DIED, out);
+        election_fencing_of_dead(e, END_WORKER_DIED, out);
         return;
     }
     if (event->type == ELECTION_ELECTED) {
-        fence_killing(e, END_INTERNAL, out); /* it leads without a campaign: not to be believed */
+        election_fencing_kill(e, END_INTERNAL,
+                              out); /* it leads without a campaign: not to be believed */
         return;
     }
-    follow(e, out);
+    election_follow(e, out);
 }
 
 static void heir_answered(struct election *e)
@@ -263,19 +61,11 @@ static void heir_answered(struct election *e)
     }
 }
 
-static void take_office(struct election *e, const struct election_event *event)
-{
-    e->epoch = event->epoch;
-    e->lease_deadline = event->deadline;
-    e->lock_kept = true;
-    backoff_reset(&e->rest);
-}
-
 static void call_witness(struct election *e, struct election_actions *out)
 {
     if (e->probe_ready) {
         e->witnessing = true;
-        act(out, ELECTION_LEAD);
+        election_act(out, ELECTION_LEAD);
     }
 }
 
@@ -284,7 +74,7 @@ static bool worker_spoke(struct election *e, const struct election_event *event,
                          struct election_actions *out)
 {
     if (event->type == ELECTION_WORKER_EXITED) {
-        fence_dead_worker(e, END_WORKER_DIED, out);
+        election_fencing_of_dead(e, END_WORKER_DIED, out);
         return true;
     }
     if (event->type == ELECTION_CAMPAIGN_FAILED || event->type == ELECTION_LOST ||
@@ -292,8 +82,8 @@ static bool worker_spoke(struct election *e, const struct election_event *event,
         if (e->reason == END_NONE) { /* it ended by itself, not because we told it to */
             e->reason = event->reason;
         }
-        rest_after(e, e->reason);
-        let_go(e, out);
+        election_rest_after(e, e->reason);
+        election_let_go(e, out);
         return true;
     }
     return false;
@@ -301,7 +91,7 @@ static bool worker_spoke(struct election *e, const struct election_event *event,
 
 static void heir_ends(struct election *e, enum end_reason reason, struct election_actions *out)
 {
-    leave(e, out);
+    election_leave(e, out);
     stand_down_at_once(e, reason, out);
 }
 
@@ -310,11 +100,11 @@ static void heir(struct election *e, const struct election_event *event,
 {
     switch (event->type) {
     case ELECTION_ELECTED:
-        take_office(e, event);
+        election_take_office(e, event);
         e->seeking = false;
         e->seat_held = false; /* LEAD makes the probe give it back */
         call_witness(e, out);
-        become(e, ELECTION_LEADER, e->lease_deadline, out);
+        election_become(e, ELECTION_LEADER, e->lease_deadline, out);
         return;
     case ELECTION_SLICE_ANSWERED:
         heir_answered(e);
@@ -337,6 +127,10 @@ static void heir(struct election *e, const struct election_event *event,
         heir_ends(e, END_STOP, out);
         return;
     case ELECTION_TICK:
+        if (e->now >= e->deadline) {
+            heir_ends(e, END_CONNECT_FAILED, out);
+        }
+        return;
     case ELECTION_WORKER_READY:
     case ELECTION_WORKER_EXITED:
     case ELECTION_SEAT_TAKEN:
@@ -351,9 +145,6 @@ static void heir(struct election *e, const struct election_event *event,
     case ELECTION_STEP_DOWN:
     case ELECTION_CONFIGURED:
     case ELECTION_EVENT_COUNT:
-        if (e->now >= e->deadline) {
-            heir_ends(e, END_CONNECT_FAILED, out);
-        }
         return;
     }
 }
@@ -367,16 +158,15 @@ static void leader(struct election *e, const struct election_event *event,
             e->lease_deadline = event->deadline;
             e->deadline = event->deadline;
         }
-        break;
+        return;
     case ELECTION_PROBE_READY:
         call_witness(e, out);
-        break;
+        return;
     case ELECTION_WITNESS_DENIES:
         if (epoch_equal(event->epoch, e->epoch)) {
             stand_down_at_once(e, END_WITNESS, out);
-            return;
         }
-        break;
+        return;
     case ELECTION_CLOCK_WRONG:
         stand_down_graceful(e, END_CLOCK, out);
         return;
@@ -394,6 +184,10 @@ static void leader(struct election *e, const struct election_event *event,
         stand_down_at_once(e, END_STOP, out);
         return;
     case ELECTION_TICK:
+        if (e->now >= e->deadline) {
+            election_fencing_kill(e, END_WORKER_HUNG, out);
+        }
+        return;
     case ELECTION_PROBE_GONE:
     case ELECTION_WORKER_READY:
     case ELECTION_WORKER_EXITED:
@@ -409,73 +203,43 @@ static void leader(struct election *e, const struct election_event *event,
     case ELECTION_FENCE_RECORDED:
     case ELECTION_CONFIGURED:
     case ELECTION_EVENT_COUNT:
-        break;
+        return;
     }
-    if (e->now >= e->deadline) {
-        fence_killing(e, END_WORKER_HUNG, out);
+}
+
+/* Bounds are only ever lowered. */
+static void hurry(struct election *e, enum end_reason reason, dur_ns drain, dur_ns over,
+                  struct election_actions *out)
+{
+    if (e->now + over < e->over_by) {
+        stand_down(e, reason, drain, over, out);
     }
+}
+
+static bool is_denied(const struct election *e, const struct election_event *event)
+{
+    return event->type == ELECTION_WITNESS_DENIES && e->lock_kept &&
+           epoch_equal(event->epoch, e->epoch);
 }
 
 static void standing_down(struct election *e, const struct election_event *event,
                           struct election_actions *out)
 {
+    bool lease_is_over = e->lock_kept && e->now >= e->lease_deadline;
+
     if (event->type == ELECTION_ELECTED && !e->lock_kept) {
-        take_office(e, event); /* crossed our order: it will answer with RELEASED */
+        election_take_office(e, event); /* crossed our order: it will answer with RELEASED */
     } else if (event->type == ELECTION_RENEWED && event->deadline > e->lease_deadline) {
         e->lease_deadline = event->deadline;
-    } else if (event->type == ELECTION_STOP_NOW ||
-               (event->type == ELECTION_WITNESS_DENIES && e->lock_kept &&
-                epoch_equal(event->epoch, e->epoch))) {
-        if (e->now + ELECTION_AT_ONCE < e->over_by) { /* bounds are only ever lowered */
-            stand_down_at_once(e, event->type == ELECTION_STOP_NOW ? END_STOP : END_WITNESS, out);
-        }
+    } else if (event->type == ELECTION_STOP) {
+        hurry(e, END_STOP, e->terms.drain, e->terms.over, out);
+    } else if (event->type == ELECTION_STOP_NOW) {
+        hurry(e, END_STOP, 0, ELECTION_AT_ONCE, out);
+    } else if (is_denied(e, event)) {
+        hurry(e, END_WITNESS, 0, ELECTION_AT_ONCE, out);
+    } else if (event->type == ELECTION_TICK && (lease_is_over || e->now >= e->deadline)) {
+        election_fencing_kill(e, END_WORKER_HUNG, out);
     }
-    if (e->lock_kept && e->now >= e->lease_deadline) {
-        fence_killing(e, END_WORKER_HUNG, out);
-    } else if (e->now >= e->deadline) {
-        fence_killing(e, END_WORKER_HUNG, out);
-    }
-}
-
-static void fencing(struct election *e, const struct election_event *event,
-                    struct election_actions *out)
-{
-    switch (e->fence) {
-    case FENCE_KILLING:
-        if (event->type == ELECTION_WORKER_EXITED) {
-            fence_sweep(e, out);
-        } else if (event->type == ELECTION_ELECTED) {
-            take_office(e, event); /* sent before it died: the fence now covers this term too */
-        } else if (e->now >= e->deadline) {
-            e->deadline = e->now + KILL_AGAIN;
-            act(out, ELECTION_KILL_WORKER);
-        }
-        return;
-    case FENCE_SWEEPING:
-        if (event->type == ELECTION_DESCENDANTS_GONE) {
-            fence_swept(e, out);
-        } else if (event->type == ELECTION_WORKER_EXITED) {
-            fence_sweep(e, out); /* its successor died as well */
-        } else if (e->now >= e->deadline) {
-            act(out, ELECTION_UNKILLABLE);
-            if (e->lock_kept && e->lease_deadline == MONO_NEVER && !e->at_once) {
-                e->deadline =
-                    e->now + SWEEP_AGAIN; /* nothing but this lock protects the next leader */
-            } else {
-                fence_swept(e, out);
-            }
-        }
-        return;
-    case FENCE_RECORDING:
-        if (event->type == ELECTION_FENCE_RECORDED || event->type == ELECTION_PROBE_GONE ||
-            e->now >= e->deadline) {
-            let_go(e, out);
-        }
-        return;
-    case FENCE_NONE:
-        break;
-    }
-    assert(!"fencing without a phase");
 }
 
 /* Facts hold in every state; what to do about them depends on the state. */
@@ -618,7 +382,7 @@ static void dispatch(struct election *e, const struct election_event *event,
         }
         return;
     case ELECTION_FENCING:
-        fencing(e, event, out);
+        election_fencing_step(e, event, out);
         return;
     case ELECTION_STOPPED:
         return;
@@ -665,11 +429,7 @@ void election_step(struct election *e, const struct election_event *event,
         learn_of_worker(e, event);
         learn_of_orders(e, event);
         dispatch(e, event, ret_actions);
-    } else if (e->now >= e->deadline) {
-        const struct election_event tick = {.type = ELECTION_TICK, .now = e->now};
-        dispatch(e, &tick, ret_actions);
     }
-
     ret_actions->wake_at = wake_at(e);
     check(e);
 }

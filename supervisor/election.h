@@ -69,7 +69,7 @@ enum election_fence {
 };
 
 enum election_event_type {
-    ELECTION_TICK, /* nothing happened but time */
+    ELECTION_TICK, /* nothing happened but time: the one event that silence is judged by */
     ELECTION_PROBE_READY,
     ELECTION_PROBE_GONE,
     ELECTION_WORKER_READY,
@@ -129,7 +129,7 @@ enum { ELECTION_ACTIONS_MAX = 8 };
 struct election_actions {
     unsigned count;
     enum election_action list[ELECTION_ACTIONS_MAX]; /* carry out in this order */
-    mono_ns wake_at; /* send a TICK then, if nothing else came; or MONO_NEVER */
+    mono_ns wake_at;                                 /* send a TICK then; or MONO_NEVER */
 };
 
 /* What the configuration says; may be replaced at any time by election_configure(). */
@@ -187,6 +187,11 @@ void election_configure(struct election *e, const struct election_terms *terms);
 /*
  * election_step - take one event, decide. Never fails: an event that means
  * nothing in the present state changes nothing.
+ *
+ * Only a TICK ends what has lasted too long. The caller sends one when wake_at
+ * has come, after it has taken in all that waited to be read: if it was itself
+ * stopped for a while, the renewals of that while are in the queue, and the first
+ * of them is old.
  */
 void election_step(struct election *e, const struct election_event *event,
                    struct election_actions *ret_actions);

@@ -4,8 +4,8 @@
  * The supervisor is a child subreaper: orphans of the worker come to it, even
  * those that called setsid(). What is in the child table, and below it, is
  * never touched (CMD of the keeper among it). One pass kills what it finds; what
- * forked in the meantime is met by the next one. Only a pass that finds nothing,
- * with nothing reaped since the one before, is the end.
+ * forked in the meantime is met by the next one. The end is a pass that finds
+ * nothing in /proc while the kernel's list of our children has nothing else either.
  *
  * Runs in: supervisor. Never waits.
  */
@@ -37,11 +37,15 @@ void fence_init(struct fence *f);
 void fence_begin(struct fence *f, mono_ns now);
 
 /*
- * fence_pass - one pass over what is not in keep. strangers_reaped counts all
- * processes outside the table that waitpid() ever returned. Returns true when
- * nothing is left: the fence is then not active any more.
+ * fence_pass - one pass over what is not in keep; call after waitpid() had
+ * nothing more. strangers_reaped counts all processes outside the table that it
+ * ever returned. Returns true when nothing is left: the fence is then not active
+ * any more.
  */
 bool fence_pass(struct fence *f, const struct pid_set *keep, uint64_t strangers_reaped,
                 mono_ns now);
+
+/* fence_unkillable - how many refuse to die, once they had the time for it. */
+unsigned fence_unkillable(const struct fence *f, mono_ns now);
 
 #endif

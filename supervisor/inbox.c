@@ -14,6 +14,8 @@
 
 /* One chatty child must not keep the others waiting. */
 enum { MESSAGES_A_TURN = 64 };
+/* By the default limit of a socket's buffer it is some 280. */
+enum { MORE_THAN_A_SOCKET_HOLDS = 1024 };
 /* One that closed its channel is about to end; if not, it is helped. */
 #define END_AFTER_EOF DUR_S(1)
 
@@ -314,7 +316,7 @@ void inbox_unwatch(struct supervisor *s, struct child_row *row)
 
 void inbox_drain(struct supervisor *s, struct child_row *row)
 {
-    /* Bounded by what the socket holds: a live child could otherwise write for ever. */
-    for (int i = 0; i < 4 * MESSAGES_A_TURN && read_one(s, row); i++) {
+    /* A live child could otherwise write for ever. */
+    for (int i = 0; i < MORE_THAN_A_SOCKET_HOLDS && read_one(s, row); i++) {
     }
 }

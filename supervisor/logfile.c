@@ -13,7 +13,8 @@ enum { LOG_MODE = 0640 };
 
 static int open_file(const char *path, const struct privileges *privileges)
 {
-    const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY;
+    /* A FIFO that nobody reads would otherwise hold us here, and with us everything. */
+    const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     int fd = open(path, flags | O_CREAT | O_EXCL, LOG_MODE);
 
     if (fd == -1 && errno == EEXIST) {

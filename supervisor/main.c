@@ -25,15 +25,22 @@ static const struct command_spec commands[] = {
      "TERM, INT  graceful, within stop_timeout; a second one: at once\n"
      "QUIT       at once          HUP   reload\n"
      "USR1       reopen the log   USR2  step down", command_run},
-    {"check",      "[--print]",              "parses and validates; prints every problem and the time budget",
-     "--print shows the effective configuration, secrets masked.", command_check},
-    {"status",     "[--is-leader] [--watch]", "role, leader, lease, children, fleet, jobs",
-     "--is-leader says it by exit code alone. --json prints it as JSON.", command_status},
+    {"check",      "[--print|--keys] [--fleet N]", "parses and validates; prints every problem and the time budget",
+     "--print    shows the effective configuration, secrets masked\n"
+     "--keys     shows every key with its default and range; reads no file\n"
+     "--fleet N  counts the connections of N instances (3)\n"
+     "--json     problems and budget as JSON", command_check},
+    {"status",     "[--is-leader|--watch]",  "role, leader, lease, children, fleet, jobs",
+     "--is-leader  says it by exit code alone: 0 leads, 1 does not, 69 no daemon\n"
+     "--watch      again each second, until INT\n"
+     "--json       one JSON document a line", command_status},
     {"exec",       "JOB",                    "runs the job's command here and now, outside the schedule", NULL, command_exec},
     {"step-down",  "[--for 30s] [--force]",  "gracefully hands leadership to the heir",
      "The instance stays a follower that long. Refused when no heir waits, unless forced.", command_step_down},
-    {"reload",     "",                       "same as SIGHUP; reports what the daemon answered", NULL, command_reload},
-    {"stop",       "",                       "same as SIGTERM; reports what the daemon answered", NULL, command_stop},
+    {"reload",     "",                       "same as SIGHUP; reports what the daemon answered",
+     "A bad file is refused with its problems (78): the old configuration stays in force.", command_reload},
+    {"stop",       "[--no-wait]",            "same as SIGTERM; reports what the daemon answered",
+     "Waits until the daemon has ended; with --no-wait only for its answer.", command_stop},
     {"init-db",    "[--print]",              "creates or upgrades the schema",
      "--print writes the SQL for a DBA.", command_init_db},
     {"jobs",       "",                       "each job and its last run", NULL, NULL},

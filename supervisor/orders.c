@@ -6,6 +6,7 @@
 #include "common/control.h"
 #include "common/duration.h"
 #include "common/log.h"
+#include "supervisor/consent.h"
 #include "supervisor/deeds.h"
 #include "supervisor/reload.h"
 
@@ -21,26 +22,14 @@ void orders_reply(struct supervisor *s, uint64_t request, int code, const char *
     deeds_send(s, SLOT_MONITOR, MESSAGE_REPLY, &m, -1);
 }
 
-/* Why not? Empty: it can be done. */
-static void refusal(const struct supervisor *s, bool force, char *ret_text, size_t size)
+static void refuse_step_down(const struct supervisor *s, enum consent consent, char *ret_text,
+                             size_t size)
 {
-    ret_text[0] = '\0';
-    if (supervisor_is_stopping(s)) {
-        (void)snprintf(ret_text, size, "not stepping down: this instance is stopping");
-    } else if (s->election.state == ELECTION_STANDING_DOWN) {
-        (void)snprintf(ret_text, size, "this instance is standing down already");
-    } else if (s->election.state != ELECTION_LEADER) {
-        (void)snprintf(ret_text, size,
-                       "not stepping down: this instance is not the leader, it is %s",
+    if (consent == CONSENT_NOT_LEADER) {
+        (void)snprintf(ret_text, size, "not stepping down: %s, it is %s", consent_text(consent),
                        election_state_name(s->election.state));
-    } else if (!s->election.terms.has_probe) {
-        (void)snprintf(ret_text, size,
-                       "not stepping down: there is no election here, every "
-                       "instance runs the jobs");
-    } else if (!s->heir_waits && !force) {
-        (void)snprintf(ret_text, size,
-                       "not stepping down: no heir waits, nobody would lead; "
-                       "--force does it all the same");
+    } else {
+        (void)snprintf(ret_text, size, "not stepping down: %s", consent_text(consent));
     }
 }
 
@@ -48,9 +37,16 @@ static void refusal(const struct supervisor *s, bool force, char *ret_text, size
 static int step_down(struct supervisor *s, dur_ns length, bool force, char *ret_text, size_t size)
 {
     dur_ns rest = length > 0 ? length : STEP_DOWN_FOR;
+    enum consent consent = consent_step_down(&(struct step_down_asked){
+        .stopping = supervisor_is_stopping(s),
+        .state = s->election.state,
+        .has_election = s->election.terms.has_probe,
+        .heir_waits = s->heir_waits,
+        .force = force,
+    });
 
-    refusal(s, force, ret_text, size);
-    if (ret_text[0] != '\0') {
+    if (consent != CONSENT_NOW) {
+        refuse_step_down(s, consent, ret_text, size);
         return EXIT_CODE_FAILED;
     }
     if (rest > STEP_DOWN_MOST) {

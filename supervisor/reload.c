@@ -7,6 +7,7 @@
 
 #include "common/control.h"
 #include "common/log.h"
+#include "supervisor/consent.h"
 #include "supervisor/deeds.h"
 #include "supervisor/logfile.h"
 #include "supervisor/orders.h"
@@ -253,25 +254,38 @@ static void run(struct supervisor *s)
     config_problems_release(&problems);
 }
 
+static void refuse_to_look(struct supervisor *s, uint64_t request, enum consent consent)
+{
+    char text[128];
+
+    (void)snprintf(text, sizeof(text), "not reloaded: %s", consent_text(consent));
+    log_warn("config_refused", "reason=%s", log_text(consent_text(consent)).is);
+    if (request != 0) {
+        orders_reply(s, request, consent == CONSENT_TOO_MANY ? EXIT_CODE_NOT_YET : EXIT_CODE_FAILED,
+                     text);
+    }
+}
+
 void reload_ask(struct supervisor *s, uint64_t request)
 {
     struct reload *r = &s->reload;
 
-    if (supervisor_is_stopping(s)) {
-        log_warn("config_refused", "reason=%s", "\"the instance is stopping\"");
-        if (request != 0) {
-            orders_reply(s, request, EXIT_CODE_FAILED, "not reloaded: this instance is stopping");
-        }
+    enum consent consent = consent_reload(&(struct reload_asked){
+        .stopping = supervisor_is_stopping(s),
+        .under_way = r->under_way,
+        .needs_room = request != 0,
+        .waiting = r->request_count,
+        .waiting_most = RELOAD_REQUESTS_MAX,
+    });
+
+    if (consent != CONSENT_NOW && consent != CONSENT_LATER) {
+        refuse_to_look(s, request, consent);
         return;
     }
     if (request != 0) {
-        if (r->request_count == RELOAD_REQUESTS_MAX) {
-            orders_reply(s, request, EXIT_CODE_NOT_YET, "not reloaded: too many wait already");
-            return;
-        }
         r->requests[r->request_count++] = request;
     }
-    if (r->under_way) {
+    if (consent == CONSENT_LATER) {
         r->again = true;
         return;
     }

@@ -13,7 +13,9 @@
 
 #include "common/control.h"
 
-enum { LISTEN_BACKLOG = 16, CANDIDATES = 3, PATH_SIZE = 4096 };
+enum { LISTEN_BACKLOG = 16, PATH_SIZE = 4096 };
+
+enum { CANDIDATE_RUN, CANDIDATE_RUNTIME, CANDIDATE_TMP, CANDIDATES };
 
 static int join(char *to, size_t size, const char *directory, const char *name)
 {
@@ -22,13 +24,16 @@ static int join(char *to, size_t size, const char *directory, const char *name)
     return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
+/* One that we may not look into has one too: then who connects is told that it is not permitted. */
 static bool has_socket(const char *directory)
 {
     char path[PATH_SIZE];
     struct stat st;
 
-    return join(path, sizeof(path), directory, CONTROL_SOCKET_NAME) == 0 && stat(path, &st) == 0 &&
-           S_ISSOCK(st.st_mode);
+    if (join(path, sizeof(path), directory, CONTROL_SOCKET_NAME) < 0) {
+        return false;
+    }
+    return stat(path, &st) == 0 ? S_ISSOCK(st.st_mode) : errno == EACCES;
 }
 
 /* Is it a directory that is ours alone to write to? */
@@ -47,18 +52,30 @@ static bool is_usable(const char *directory)
     return lstat(directory, &st) == 0 && is_safe(&st);
 }
 
+/*
+ * Where everybody may make a directory, one that is not ours was made by
+ * somebody else: orders would go to whoever that is. /run is root's.
+ */
+static bool may_ask(int candidate, const char *directory)
+{
+    struct stat st;
+
+    return (candidate == CANDIDATE_RUN || (lstat(directory, &st) == 0 && is_safe(&st))) &&
+           has_socket(directory);
+}
+
 /* The defaults, in the order of CONTRACT.md; "" where there is none. */
 static void list_candidates(char to[CANDIDATES][PATH_SIZE])
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
 
-    (void)snprintf(to[0], PATH_SIZE, "/run/pgbaton");
-    (void)snprintf(to[1], PATH_SIZE, "%s%s", runtime != NULL ? runtime : "",
+    (void)snprintf(to[CANDIDATE_RUN], PATH_SIZE, "/run/pgbaton");
+    (void)snprintf(to[CANDIDATE_RUNTIME], PATH_SIZE, "%s%s", runtime != NULL ? runtime : "",
                    runtime != NULL && runtime[0] == '/' ? "/pgbaton" : "");
-    if (to[1][0] != '/') {
-        to[1][0] = '\0';
+    if (to[CANDIDATE_RUNTIME][0] != '/') {
+        to[CANDIDATE_RUNTIME][0] = '\0';
     }
-    (void)snprintf(to[2], PATH_SIZE, "/tmp/pgbaton-%u", (unsigned)geteuid());
+    (void)snprintf(to[CANDIDATE_TMP], PATH_SIZE, "/tmp/pgbaton-%u", (unsigned)geteuid());
 }
 
 int rundir_path(const struct config *cfg, bool for_command, char *ret_path, size_t size,
@@ -70,7 +87,7 @@ int rundir_path(const struct config *cfg, bool for_command, char *ret_path, size
     list_candidates(candidates);
     for (int i = 0; chosen == NULL && i < CANDIDATES; i++) {
         if (candidates[i][0] != '\0' &&
-            (for_command ? has_socket(candidates[i]) : is_usable(candidates[i]))) {
+            (for_command ? may_ask(i, candidates[i]) : is_usable(candidates[i]))) {
             chosen = candidates[i];
         }
     }

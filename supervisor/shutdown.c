@@ -18,13 +18,14 @@ static dur_ns tail_of(dur_ns timeout)
 /*
  * When a rung ends, as eighths of the tail before the end of all. A worker that
  * does not answer is killed by the election a quarter of a second after its
- * bound, which is why the first rung lasts into the tail.
+ * bound, which is why the first rung lasts into the tail. The last eighth is for
+ * what the children leave behind.
  */
 static mono_ns rung_ends(const struct shutdown *s, enum shutdown_rung rung)
 {
     static const int eighths[SHUTDOWN_RUNG_COUNT] = {
         [SHUTDOWN_RELEASE] = 5, [SHUTDOWN_SERVICE] = 4, [SHUTDOWN_CHILDREN] = 3,
-        [SHUTDOWN_TERM] = 2,    [SHUTDOWN_KILL] = 0,
+        [SHUTDOWN_TERM] = 2,    [SHUTDOWN_KILL] = 1,
     };
 
     return s->ends_at - s->tail / 8 * eighths[rung];

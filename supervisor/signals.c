@@ -60,6 +60,9 @@ static void after_death(struct supervisor *s, const struct child_row *row,
         deeds_happened(s, ELECTION_WORKER_EXITED);
         break;
     case SLOT_KEEPER:
+        if (!death->came_up && !supervisor_is_stopping(s)) {
+            break; /* CMD was not started yet: it may be tried again */
+        }
         deeds_shutdown(s, SHUTDOWN_SERVICE_ENDED);
         if (!s->service_ended && !supervisor_is_stopping(s)) {
             supervisor_stop(s, false, 1, "the keeper of the service died");
@@ -157,11 +160,14 @@ static void on_one(struct supervisor *s, int number)
 static void on_signals(struct ev_loop *loop, ev_io *io, int events)
 {
     struct supervisor *s = ev_userdata(loop);
-    struct signalfd_siginfo info;
+    struct signalfd_siginfo info[sizeof(watched) / sizeof(watched[0])];
 
     (void)events;
-    while (read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        on_one(s, (int)info.ssi_signo);
+    /* Read once, at most one of each kind: in a storm of HUPs, the lowest number and so always the
+     * first to be read, TERM and the renewals of the worker get their turn. */
+    ssize_t length = read(io->fd, info, sizeof(info));
+    for (ssize_t i = 0; i < length / (ssize_t)sizeof(info[0]); i++) {
+        on_one(s, (int)info[i].ssi_signo);
     }
     supervisor_settle(s);
 }

@@ -184,7 +184,7 @@ static void hear_first(struct supervisor *s, mono_ns now)
 {
     bool slept = s->wake_at != MONO_NEVER && now - s->wake_at > OVERSLEPT;
 
-    if (now < s->wake_at) {
+    if (now < earliest(s->wake_at, s->election_wake_at)) {
         return;
     }
     for (int slot = 0; slot < CHILD_SLOT_COUNT; slot++) {
@@ -388,10 +388,12 @@ static void begin(struct supervisor *s)
     reload_children_wanted(s);
 }
 
-/* What came to us and outlived everybody ends with us. */
+/* What came to us and outlived everybody ends with us. As long as stop_timeout lets us, if the lock
+ * waits for it. */
 static void sweep_up(struct supervisor *s)
 {
-    mono_ns until = clock_now() + LAST_SWEEP;
+    mono_ns until = s->lock_fd != -1 ? s->shutdown.ends_at
+                                     : earliest(s->shutdown.ends_at, clock_now() + LAST_SWEEP);
     const struct timespec pause = {.tv_nsec = DUR_MS(1)};
 
     fence_begin(&s->fence, clock_now());

@@ -3,7 +3,9 @@
  * connections, and what of it is risky.
  */
 #include <errno.h>
+#include <jansson.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,7 +14,9 @@
 #include "common/control.h"
 #include "common/duration.h"
 #include "supervisor/cli/check_budget.h"
+#include "supervisor/cli/check_json.h"
 #include "supervisor/cli/commands.h"
+#include "supervisor/cli/table.h"
 
 enum { FLEET_DEFAULT = 3, FLEET_MAX = 10000 };
 
@@ -21,12 +25,16 @@ enum { FLEET_DEFAULT = 3, FLEET_MAX = 10000 };
 
 struct check_options {
     bool print;
+    bool keys;
+    bool json;
     unsigned fleet;
 };
 
 static int usage(const char *what, const char *word)
 {
-    (void)fprintf(stderr, "pgbaton check: %s '%s'; see 'pgbaton check --help'\n", what, word);
+    (void)fprintf(stderr, "pgbaton check: %s '", what);
+    print_safe(stderr, word);
+    (void)fprintf(stderr, "'; see 'pgbaton check --help'\n");
     return EXIT_CODE_USAGE;
 }
 
@@ -46,13 +54,17 @@ static int parse_options(const struct command_line *line, struct check_options *
 {
     static const char fleet[] = "--fleet=";
 
-    *ret_options = (struct check_options){.fleet = FLEET_DEFAULT};
+    *ret_options = (struct check_options){.fleet = FLEET_DEFAULT, .json = line->json};
     for (int i = 0; i < line->argc; i++) {
         const char *word = line->argv[i];
         const char *count = NULL;
 
         if (strcmp(word, "--print") == 0) {
             ret_options->print = true;
+            continue;
+        }
+        if (strcmp(word, "--keys") == 0) {
+            ret_options->keys = true;
             continue;
         }
         if (strcmp(word, "--fleet") == 0) {
@@ -65,6 +77,9 @@ static int parse_options(const struct command_line *line, struct check_options *
         if (!parse_fleet(count, &ret_options->fleet)) {
             return usage("--fleet takes a number of instances from 1 to 10000, not", count);
         }
+    }
+    if ((int)ret_options->print + (int)ret_options->keys + (int)ret_options->json > 1) {
+        return usage("one of --print, --keys, --json, not", "several");
     }
     return EXIT_CODE_DONE;
 }
@@ -89,8 +104,11 @@ static void warn_about_election(const struct config *cfg, struct config_problems
     }
     if (cfg->election.takeover_delay == 0) {
         config_problem_add(problems, true, delay->origin, "election", "takeover_delay",
-                           "0 means that a new leader never waits: when the server ends the old "
-                           "leader's session, jobs of both may overlap for heartbeat + loss_grace");
+                           "0 means that a new leader never waits: %s",
+                           cfg->database.kind == DATABASE_POSTGRES
+                               ? "when the server ends the old leader's session, jobs of both may "
+                                 "overlap for heartbeat + loss_grace"
+                               : "what outlives a killed instance may overlap with its jobs");
     }
     if (cfg->database.kind == DATABASE_POSTGRES && !name->given && !key->given) {
         config_problem_add(
@@ -182,38 +200,105 @@ static void warn(const struct config *cfg, struct config_problems *problems)
     }
 }
 
-static int report(const struct config *cfg, const struct check_options *options)
+/* The values are somebody's: a terminal gets them line by line, with nothing that it would obey. */
+static int print_effective(const struct config *cfg)
 {
-    struct config_problems warnings = {0};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to;
+    char *rest;
+    const char *line;
 
-    if (options->print) {
+    if (isatty(STDOUT_FILENO) != 1) {
         config_print(cfg, stdout);
         return EXIT_CODE_DONE;
     }
-    warn(cfg, &warnings);
-    config_problems_print(&warnings, stderr);
-    config_problems_release(&warnings);
-    (void)printf("%s: ok, %zu job%s\n", cfg->private->file, cfg->job_count,
-                 cfg->job_count == 1 ? "" : "s");
-    check_budget_print(cfg, options->fleet, stdout);
+    to = open_memstream(&text, &size);
+    if (to == NULL) {
+        return EXIT_CODE_FAILED;
+    }
+    config_print(cfg, to);
+    if (fclose(to) != 0) {
+        free(text);
+        return EXIT_CODE_FAILED;
+    }
+    text[size > 0 ? size - 1 : 0] = '\0'; /* the last line feed is printed below */
+    for (rest = text; (line = strsep(&rest, "\n")) != NULL;) {
+        print_safe(stdout, line);
+        (void)fputc('\n', stdout);
+    }
+    free(text);
     return EXIT_CODE_DONE;
+}
+
+static int print_json(const char *file, const struct config *cfg,
+                      const struct config_problems *problems, unsigned fleet)
+{
+    json_t *document = check_json(file, cfg, problems, fleet);
+
+    if (document == NULL || json_dumpf(document, stdout, JSON_COMPACT) == -1) {
+        (void)fprintf(stderr, "pgbaton check: out of memory\n");
+        json_decref(document);
+        return EXIT_CODE_FAILED;
+    }
+    (void)fputc('\n', stdout);
+    json_decref(document);
+    return cfg == NULL ? EXIT_CODE_CONFIG : EXIT_CODE_DONE;
+}
+
+static int print_text(const char *file, const struct config *cfg,
+                      const struct config_problems *problems, unsigned fleet)
+{
+    config_problems_print(problems, stderr);
+    if (cfg == NULL) {
+        return EXIT_CODE_CONFIG;
+    }
+    print_safe(stdout, file);
+    (void)printf(": ok, %zu job%s\n", cfg->job_count, cfg->job_count == 1 ? "" : "s");
+    check_budget_print(cfg, fleet, stdout);
+    return EXIT_CODE_DONE;
+}
+
+/* cfg NULL: it is wrong. */
+static int report(const char *file, const struct config *cfg, struct config_problems *problems,
+                  const struct check_options *options)
+{
+    if (options->print && cfg != NULL) {
+        return print_effective(cfg);
+    }
+    if (cfg != NULL) {
+        warn(cfg, problems);
+    }
+    if (options->json) {
+        return print_json(file, cfg, problems, options->fleet);
+    }
+    return print_text(file, cfg, problems, options->fleet);
 }
 
 int command_check(struct command_line *line)
 {
     struct check_options options;
+    struct config_problems problems;
+    struct config *cfg = NULL;
     int code = parse_options(line, &options);
 
     if (code != EXIT_CODE_DONE) {
         return code;
     }
-
-    struct config *cfg = cli_load(line);
-
-    if (cfg == NULL) {
-        return EXIT_CODE_CONFIG;
+    if (options.keys) {
+        config_keys_print(stdout);
+        return EXIT_CODE_DONE;
     }
-    code = report(cfg, &options);
+
+    int rc = config_read(&line->sources, &cfg, &problems);
+
+    if (rc < 0 && rc != -EINVAL) {
+        (void)fprintf(stderr, "pgbaton check: %s\n", strerror(-rc));
+        code = EXIT_CODE_FAILED;
+    } else {
+        code = report(config_file_of(&line->sources), cfg, &problems, &options);
+    }
+    config_problems_release(&problems);
     config_free(cfg);
     return code;
 }

@@ -45,11 +45,20 @@ static void print_lease(const struct config_election *e, FILE *to)
     print_length(to, "D", deadline, "the lock's connection is closed; a hung worker is killed");
 }
 
+dur_ns check_budget_silent(const struct config_election *e)
+{
+    dur_ns look = e->mode == MODE_POLL
+                      ? e->retry_interval + e->retry_interval / 100 * (dur_ns)e->retry_jitter
+                      : 0;
+
+    return e->lease + e->takeover_delay + look;
+}
+
 static void print_takeover(const struct config_election *e, FILE *to)
 {
     struct duration_text delay = duration_text(e->takeover_delay);
     struct duration_text lease = duration_text(e->lease);
-    struct duration_text silent = duration_text(e->lease + e->takeover_delay);
+    struct duration_text silent = duration_text(check_budget_silent(e));
     struct duration_text look = duration_text(e->retry_interval);
     const char *grant = e->mode == MODE_HEIR ? "a round trip and a commit" : "a look and a commit";
 
@@ -59,8 +68,9 @@ static void print_takeover(const struct config_election *e, FILE *to)
                   delay.is);
     (void)fprintf(to, "  %-44s time to kill its jobs, %s, and at most %s\n",
                   "worker crashed, supervisor killed", grant, delay.is);
-    (void)fprintf(to, "  %-44s at most %s (lease + takeover_delay)\n",
-                  "hung, stopped, network cut, host gone", silent.is);
+    (void)fprintf(to, "  %-44s at most %s (lease + takeover_delay%s)\n",
+                  "hung, stopped, network cut, host gone", silent.is,
+                  e->mode == MODE_POLL ? " + a look" : "");
     (void)fprintf(to, "  %-44s %s, and %s\n", "session ended by the server, server crashed", grant,
                   delay.is);
     (void)fprintf(to, "  %-44s %s (one lease)\n", "standby promoted, database restored", lease.is);

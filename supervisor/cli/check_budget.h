@@ -14,6 +14,11 @@
  * leader. */
 unsigned check_budget_connections(const struct config *cfg, unsigned fleet);
 
+/* check_budget_silent - the longest from a leader that is not heard any more to the next one's
+ * jobs.
+ */
+dur_ns check_budget_silent(const struct config_election *e);
+
 /* check_budget_print - lease, deadline, what happens when, takeover times, connections. */
 void check_budget_print(const struct config *cfg, unsigned fleet, FILE *to);
 

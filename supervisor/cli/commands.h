@@ -40,6 +40,10 @@ int command_init_db(struct command_line *line);   /* worker/database/init_db.c *
  * EXIT_CODE_CONFIG. */
 struct config *cli_load(const struct command_line *line);
 
+/* cli_load_daemon - the same for a command that talks to a daemon: [pgbaton] alone, and what is
+ * wrong elsewhere is left to the daemon. */
+struct config *cli_load_daemon(const struct command_line *line);
+
 /* cli_database_library - "libpq 15.18", for --version; worker/database/library_version.c. */
 const char *cli_database_library(void);
 

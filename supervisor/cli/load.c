@@ -6,11 +6,14 @@
 
 #include "supervisor/cli/commands.h"
 
-struct config *cli_load(const struct command_line *line)
+typedef int reader(const struct config_sources *sources, struct config **ret_config,
+                   struct config_problems *ret_problems);
+
+static struct config *load(const struct command_line *line, reader *read)
 {
     struct config_problems problems;
     struct config *cfg = NULL;
-    int rc = config_read(&line->sources, &cfg, &problems);
+    int rc = read(&line->sources, &cfg, &problems);
 
     config_problems_print(&problems, stderr);
     if (rc < 0 && problems.errors == 0) {
@@ -18,4 +21,14 @@ struct config *cli_load(const struct command_line *line)
     }
     config_problems_release(&problems);
     return rc < 0 ? NULL : cfg;
+}
+
+struct config *cli_load(const struct command_line *line)
+{
+    return load(line, config_read);
+}
+
+struct config *cli_load_daemon(const struct command_line *line)
+{
+    return load(line, config_read_daemon);
 }

@@ -109,7 +109,7 @@ static int wait_gone(const struct client *client, dur_ns stop_timeout)
 static int carry_out(const struct command_line *line, const struct order *order)
 {
     struct client client;
-    struct config *cfg = cli_load(line);
+    struct config *cfg = cli_load_daemon(line);
 
     if (cfg == NULL) {
         return EXIT_CODE_CONFIG;

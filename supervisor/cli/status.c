@@ -130,7 +130,7 @@ int command_status(struct command_line *line)
     if (!read_options(line, &options)) {
         return EXIT_CODE_USAGE;
     }
-    struct config *cfg = cli_load(line);
+    struct config *cfg = cli_load_daemon(line);
     if (cfg == NULL) {
         return EXIT_CODE_CONFIG;
     }

@@ -4,25 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * How many bytes at text make up a control character: C0 and DEL are one byte,
- * C1 is two in UTF-8. A lone byte of C1 is obeyed by some terminals too, but in
- * valid UTF-8 (all that comes out of a JSON document) there is none.
- */
-static size_t control_length(const char *text)
-{
-    const unsigned char *c = (const unsigned char *)text;
+#include "common/utf8.h"
 
-    if (c[0] < 0x20 || c[0] == 0x7f) {
+/* How many bytes at text must be escaped: a control character, or a byte that is no UTF-8, which
+ * some terminals obey too. 0: none. */
+static size_t unsafe_length(const char *text)
+{
+    size_t length = utf8_length(text);
+
+    if (length == 0) {
         return 1;
     }
-    return c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0 ? 2 : 0;
+    return utf8_is_control(text) ? length : 0;
 }
 
 void print_safe(FILE *to, const char *text)
 {
     while (*text != '\0') {
-        size_t length = control_length(text);
+        size_t length = unsafe_length(text);
 
         if (length == 0) {
             (void)fputc(*text++, to);
@@ -39,7 +38,7 @@ static size_t width(const char *text)
     size_t columns = 0;
 
     while (*text != '\0') {
-        size_t length = control_length(text);
+        size_t length = unsafe_length(text);
 
         if (length > 0) {
             columns += 4 * length;

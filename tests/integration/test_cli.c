@@ -218,7 +218,7 @@ Test(cli, usr1_opens_the_log_file_anew)
 
     instance_wait(&one, "log_reopened", "");
     program_signal(&one.supervisor, SIGTERM);
-    cr_expect_eq(instance_wait_exit(&one), 0);
+    cr_expect_eq(instance_wait_exit(&one), 0, "%s", text_tail(one.log));
     instance_wait(&one, "released", ""); /* the worker's line is in the new file too */
     free(key);
     free(moved);

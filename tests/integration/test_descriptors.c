@@ -171,6 +171,14 @@ static void check_job(const char *when)
     }
 }
 
+static bool has_job(void *ctx)
+{
+    pid_t below[16];
+
+    (void)ctx;
+    return processes_below(instance_child(A, "worker"), below, 16) > 0;
+}
+
 static void restart_child(const char *role)
 {
     char when[64];
@@ -201,7 +209,7 @@ Test(descriptors, are_exactly_what_each_process_is_meant_to_have)
     restart_child("monitor");
     restart_child("worker");
     restart_child("probe");
-    instance_wait(A, "job_started", "");
+    cr_expect(wait_until(has_job, NULL, WAIT_LIMIT));
     check_job("after all restarts");
     instance_stop(A);
 }

@@ -65,6 +65,8 @@ Test(lease, a_stopped_worker_is_fenced_by_its_supervisor)
     instance_wait(B, "elected", "");
     diary_wait(&fleet.diary, "b", 20);
     cr_expect_not(process_lives(worker));
+    /* By its deadline, not because the server had given the key away already */
+    cr_expect_eq(instance_logged(A, "role", "reason=witness"), 0, "%s", text_tail(A->log));
     fleet_check(&fleet);
 }
 

@@ -89,8 +89,11 @@ Test(reload, of_a_bad_file_is_refused_and_the_old_one_stays_in_force)
 
     reconfigure(A, &(struct instance_settings){.election = "lease = 5 parsecs\n"});
     instance_command(A, &told, "reload", NULL);
-
     cr_expect_eq(told.code, 78, "%s%s", told.out, told.err);
+    cr_expect_not_null(strstr(told.err, "5 parsecs"), "%s", told.err);
+    program_signal(&A->supervisor, SIGHUP);
+
+    instance_wait(A, "config_problem", "5 parsecs");
     instance_wait(A, "config_refused", "");
     size_t before = diary_lines(&fleet.diary, "a");
     diary_wait(&fleet.diary, "a", before + 10);

@@ -54,6 +54,8 @@ Test(visible, waiting_writes_nothing_into_the_log_of_the_server_and_uses_no_tran
     server_reload(&fleet.pg, "log_min_duration_statement = 2s\nlog_min_messages = warning\n");
     fleet_begin(&fleet);
     PGconn *conn = server_connect(&fleet.pg, "dba");
+    char *early = text_read(fleet.pg.log); /* with the first election, which finds no tables */
+    size_t begin = strlen(early);
     char *before =
         text_format("%s", server_scalar(conn, "SELECT pg_snapshot_xmax(pg_current_snapshot())"));
 
@@ -61,12 +63,14 @@ Test(visible, waiting_writes_nothing_into_the_log_of_the_server_and_uses_no_tran
 
     cr_expect_str_eq(server_scalar(conn, "SELECT pg_snapshot_xmax(pg_current_snapshot())"), before,
                      "a transaction id was used");
-    char *log = text_read(fleet.pg.log);
+    char *all = text_read(fleet.pg.log);
+    const char *log = all + begin;
     cr_expect_null(strstr(log, "still waiting"), "%s", log);
     cr_expect_null(strstr(log, "duration:"), "%s", log);
     cr_expect_null(strstr(log, "deadlock"), "%s", log);
     cr_expect_null(strstr(log, "ERROR"), "%s", log);
-    free(log);
+    free(all);
+    free(early);
     free(before);
     PQfinish(conn);
     fleet_check(&fleet);

@@ -39,7 +39,7 @@ struct instance_settings {
 
 /* Numbers of an election that tests can wait for, and whose lease is never in the way. */
 #define ELECTION_CALM                                                                              \
-    "retry_interval = 300ms\nlease = 30s\nheartbeat = 500ms\ntakeover_delay = 2s\n"
+    "retry_interval = 300ms\nlease = 30s\nheartbeat = 500ms\n"
 /* And those of one where the lease is what is tested. */
 #define ELECTION_SHORT                                                                             \
     "retry_interval = 300ms\nlease = 3s\nheartbeat = 200ms\nstop_grace = 500ms\nloss_grace = "     \

@@ -103,3 +103,37 @@ Test(address, of_a_socket_is_never_resolved)
     cr_expect_str_eq(shown(&list), "/nowhere//1 @nothing//1", "%s", shown(&list));
     address_list_release(&list);
 }
+
+Test(address, a_dsn_that_cannot_be_read_is_not_repeated_where_it_may_have_a_password)
+{
+    static const char *const wrong[] = {
+        "host=a password=se krit",
+        "host=a password=my krit=x",
+        "host=a password='krit",
+        "postgresql://app:se@krit@127.0.0.1/app",
+        "postgresql://app:se@krit@127.0.0.1,127.0.0.2/app",
+        "postgresql://app:se%krit@127.0.0.1/app",
+        "postgresql://app:x@127.0.0.1/app?krit",
+        "postgresql://app:x@[krit/app",
+    };
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct address_list list = {0};
+        char text[256] = "";
+
+        cr_expect_eq(address_enumerate(wrong[i], &list, text, sizeof(text)), -EINVAL, "%s",
+                     wrong[i]);
+        cr_expect(text[0] != '\0', "%s", wrong[i]);
+        cr_expect_null(strstr(text, "krit"), "%s: '%s'", wrong[i], text);
+        address_list_release(&list);
+    }
+}
+
+Test(address, a_dsn_without_a_password_is_told_what_is_wrong_with_it)
+{
+    struct address_list list = {0};
+    char text[256] = "";
+
+    cr_expect_eq(address_enumerate("host=a bogus=1", &list, text, sizeof(text)), -EINVAL);
+    cr_expect_not_null(strstr(text, "bogus"), "'%s'", text);
+}

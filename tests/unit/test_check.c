@@ -52,12 +52,15 @@ static int run(const char *const *words, char **ret_out, char **ret_err)
 {
     struct command_line line = {.sources = {.file = "pgbaton.ini"},
                                 .argv = (char **)(uintptr_t)words};
+    int first = words[0] != NULL && strcmp(words[0], "--json") == 0 ? 1 : 0;
     FILE *old_out = stdout;
     FILE *old_err = stderr;
     size_t out_size = 0;
     size_t err_size = 0;
 
-    while (words[line.argc] != NULL) {
+    line.json = first == 1; /* as the dispatcher leaves it */
+    line.argv += first;
+    while (line.argv[line.argc] != NULL) {
         line.argc++;
     }
     stdout = open_memstream(ret_out, &out_size);
@@ -97,6 +100,14 @@ static const struct {
         "no election: every instance runs the jobs", "pgbaton.ini:2: warning: [database] dsn: none means no election"},
     {"no waiting", "[database]\ndsn = host=h\n[election]\nname = x\ntakeover_delay = 0\n", EXIT_CODE_DONE,
         "ok", "pgbaton.ini:5: warning: [election] takeover_delay: 0 means that a new leader never waits: when the server ends the old leader's session, jobs of both may overlap"},
+    {"no waiting, and no lease", "[database]\ndsn = sqlite:/x\n[election]\ntakeover_delay = 0\n", EXIT_CODE_DONE,
+        "ok", "pgbaton.ini:4: warning: [election] takeover_delay: 0 means that a new leader never waits: what outlives a killed instance may overlap"},
+    {"a hang costs the lease and the wait", "[database]\ndsn = host=h\n[election]\nname = x\n", EXIT_CODE_DONE,
+        "at most 17s (lease + takeover_delay)\n", ""},
+    {"and a look where nobody waits", "[database]\ndsn = host=h\n[election]\nname = x\nmode = poll\n", EXIT_CODE_DONE,
+        "at most 23s (lease + takeover_delay + a look)\n", ""},
+    {"a word that a terminal would obey", "[election]\nlease = \xc2\x9b" "2J\033[\n", EXIT_CODE_CONFIG,
+        "", "pgbaton.ini:2: [election] lease: '\?\?2J?['"},
     {"a grace that does not fit", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\ncommand = a\ngrace = 8s\n", EXIT_CODE_DONE,
         "1 job\n", "pgbaton.ini:6: warning: [job a] grace: 8s is cut when the daemon stops"},
     {"a directory that is not there", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\ncommand = a\ndirectory = /missing\n", EXIT_CODE_DONE,
@@ -135,6 +146,9 @@ static const struct {
     {"a fleet without a number", {"--fleet"}, EXIT_CODE_USAGE, ""},
     {"a number and more", {"--fleet=3x"}, EXIT_CODE_USAGE, ""},
     {"an unknown option", {"--prin"}, EXIT_CODE_USAGE, ""},
+    {"every key", {"--keys"}, EXIT_CODE_DONE, "\n[election]\n"},
+    {"the keys are no document", {"--json", "--keys"}, EXIT_CODE_USAGE, ""},
+    {"nor is the configuration", {"--json", "--print"}, EXIT_CODE_USAGE, ""},
 };
 /* clang-format on */
 
@@ -147,6 +161,47 @@ Test(check, options)
 
         cr_expect_eq(run(options[i].words, &out, &err), options[i].code, "%s", options[i].title);
         cr_expect_not_null(strstr(out, options[i].out), "%s: %s", options[i].title, out);
+        free(out);
+        free(err);
+    }
+}
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    const char *text;
+    int code;
+    const char *document;
+} documents[] = {
+    {"a wrong one", "[database]\ndsn = none\n[election]\nleese = 1s\n", EXIT_CODE_CONFIG,
+        "{\"file\":\"pgbaton.ini\",\"ok\":false,\"problems\":[{\"level\":\"error\","
+        "\"file\":\"pgbaton.ini\",\"line\":4,\"text\":\"pgbaton.ini:4: [election] leese: is not a "
+        "known key; did you mean 'lease'?\"}],\"errors\":1,\"jobs\":null,\"hash\":null,\"budget\":null}\n"},
+    {"one that is no UTF-8", "[election]\nlease = \xff\n[database]\ndsn = none\n", EXIT_CODE_CONFIG,
+        "lease: '?' is not a duration"},
+    {"a warning is no error", "[database]\ndsn = none\n", EXIT_CODE_DONE,
+        "{\"file\":\"pgbaton.ini\",\"ok\":true,\"problems\":[{\"level\":\"warning\","},
+    {"the budget", "[database]\ndsn = host=h\n[election]\nname = x\n", EXIT_CODE_DONE,
+        "\"budget\":{\"lease_ms\":15000,\"heartbeat_ms\":1000,\"margin_ms\":750,\"stop_grace_ms\":3000,"
+        "\"loss_grace_ms\":500,\"kill_margin_ms\":250,\"takeover_delay_ms\":2000,"
+        "\"term_after_ms\":11250,\"kill_after_ms\":14000,\"deadline_after_ms\":14250,"
+        "\"takeover_most_ms\":17000,\"fleet\":3,\"connections\":7}}\n"},
+    {"no lease, no budget", "[database]\ndsn = sqlite:/x\n", EXIT_CODE_DONE, "\"budget\":null}\n"},
+};
+/* clang-format on */
+
+Test(check, json_has_everything_on_stdout)
+{
+    static const char *const words[] = {"--json", NULL};
+
+    for (size_t i = 0; i < ARRAY_LEN(documents); i++) {
+        char *out = NULL;
+        char *err = NULL;
+
+        config_fixture_write("pgbaton.ini", documents[i].text);
+        cr_expect_eq(run(words, &out, &err), documents[i].code, "%s", documents[i].title);
+        cr_expect_not_null(strstr(out, documents[i].document), "%s: %s", documents[i].title, out);
+        cr_expect_str_empty(err, "%s", documents[i].title);
         free(out);
         free(err);
     }

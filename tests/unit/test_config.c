@@ -441,6 +441,10 @@ static const struct {
         "-o: [election] laese: is not a known key; did you mean 'lease'?"},
     {"a job that is not complete", "job a.command=x",
         "-o: [job a] schedule: is missing; write one such as schedule = every 30s"},
+    {"an include of another section", "election.include=x",
+        "-o: [election] include: is no key of this section; it belongs into [pgbaton]"},
+    {"an include of nothing, with blanks", " pgbaton.include = missing.ini",
+        "-o: [pgbaton] include: 'missing.ini': there is no such file; a pattern may match none"},
     {"a wrong value", "jobs.grace=x",
         "-o: [jobs] grace: 'x' is not a duration such as 500ms, 10s or 5m"},
 };

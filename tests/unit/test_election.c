@@ -152,6 +152,12 @@ static const struct {
         ELECTION_LEADER, NO_ACTION, ELECTION_KILL_WORKER},
     {"a dead leader's jobs die before the lock socket is closed",
         LEADER, {.type = ELECTION_WORKER_EXITED}, ELECTION_FENCING, ELECTION_SWEEP, ELECTION_CLOSE_LOCK},
+    {"a renewal that is old when it is read is not the last one: a TICK judges",
+        LEADER, {.type = ELECTION_RENEWED, .now = LEASE_ENDS + DUR_S(5), .deadline = LEASE_ENDS + DUR_S(1)},
+        ELECTION_LEADER, NO_ACTION, ELECTION_KILL_WORKER},
+    {"nor does any other news kill a worker that was not heard yet",
+        LEADER, {.type = ELECTION_PROBE_GONE, .now = LEASE_ENDS + DUR_S(5)},
+        ELECTION_LEADER, NO_ACTION, ELECTION_KILL_WORKER},
     {"lost means that nothing runs: the duplicate is closed",
         LEADER, {.type = ELECTION_LOST, .reason = END_SESSION_ENDED},
         ELECTION_FOLLOWER, ELECTION_CLOSE_LOCK, ELECTION_SWEEP},
@@ -183,6 +189,9 @@ static const struct {
     {"released is the end of the term",
         DRAINING, {.type = ELECTION_RELEASED, .reason = END_STEP_DOWN},
         ELECTION_FOLLOWER, ELECTION_CLOSE_LOCK, ELECTION_CAMPAIGN},
+    {"after D, what else comes in is heard before the silence is judged",
+        DRAINING, {.type = ELECTION_RENEWED, .now = LEASE_ENDS + DUR_S(1), .deadline = LEASE_ENDS + DUR_MS(1)},
+        ELECTION_STANDING_DOWN, NO_ACTION, ELECTION_KILL_WORKER},
     {"a second, harder order lowers the bound",
         DRAINING, {.type = ELECTION_STOP_NOW}, ELECTION_STANDING_DOWN, ELECTION_STAND_DOWN, ELECTION_GONE},
 
@@ -195,7 +204,10 @@ static const struct {
         SWEEPING, {.type = ELECTION_DESCENDANTS_GONE}, ELECTION_FENCING, ELECTION_RECORD_FENCE, ELECTION_CLOSE_LOCK},
     {"descendants that refuse to die hold the lock only until the lease is over",
         SWEEPING, {.type = ELECTION_TICK, .now = LEASE_ENDS + DUR_S(1)},
-        ELECTION_FENCING, ELECTION_UNKILLABLE, ELECTION_CLOSE_LOCK},
+        ELECTION_FOLLOWER, ELECTION_UNKILLABLE, ELECTION_RECORD_FENCE},
+    {"and no longer",
+        SWEEPING, {.type = ELECTION_TICK, .now = LEASE_ENDS + DUR_S(1)},
+        ELECTION_FOLLOWER, ELECTION_CLOSE_LOCK, ELECTION_RECORD_FENCE},
     {"until then they do",
         SWEEPING, {.type = ELECTION_TICK, .now = LEASE_ENDS + DUR_S(1) - 1},
         ELECTION_FENCING, NO_ACTION, ELECTION_UNKILLABLE},
@@ -322,6 +334,54 @@ Test(election, goes_on_after_the_new_configuration_is_in_force)
     cr_expect_not(has(&got, ELECTION_SEEK));
     got = feed(&e, (struct election_event){.type = ELECTION_CONFIGURED});
     cr_expect(has(&got, ELECTION_SEEK));
+}
+
+/* A supervisor that was stopped for longer than a lease finds a queue of renewals. */
+Test(election, one_that_slept_hears_all_renewals_before_it_judges)
+{
+    struct election e = made_in(LEADER);
+    mono_ns awake = LEASE_ENDS + DUR_S(20);
+    struct election_actions got;
+
+    for (mono_ns d = LEASE_ENDS; d <= awake + DUR_S(13); d += DUR_S(1)) {
+        got = feed(&e, (struct election_event){
+                           .type = ELECTION_RENEWED, .now = awake, .deadline = d});
+        cr_assert_eq(e.state, ELECTION_LEADER);
+    }
+    got = feed(&e, (struct election_event){.type = ELECTION_TICK});
+    cr_expect_eq(e.state, ELECTION_LEADER);
+    cr_expect_eq(got.wake_at, awake + DUR_S(13));
+}
+
+Test(election, one_that_slept_and_hears_nothing_new_judges_at_once)
+{
+    struct election e = made_in(LEADER);
+    struct election_actions got =
+        feed(&e, (struct election_event){.type = ELECTION_RENEWED,
+                                         .now = LEASE_ENDS + DUR_S(20),
+                                         .deadline = LEASE_ENDS + DUR_S(1)});
+
+    cr_expect_leq(got.wake_at, e.now, "the caller is to send a TICK now");
+    feed(&e, (struct election_event){.type = ELECTION_TICK});
+    cr_expect_eq(e.state, ELECTION_FENCING);
+}
+
+Test(election, a_stop_during_a_long_drain_shortens_it)
+{
+    struct election e = made_in(DRAINING);
+    struct election_terms hasty = usual;
+
+    hasty.drain = DUR_MS(500);
+    hasty.over = DUR_S(1);
+    election_configure(&e, &hasty);
+    struct election_actions got = feed(&e, (struct election_event){.type = ELECTION_STOP});
+    cr_expect(has(&got, ELECTION_STAND_DOWN));
+    cr_expect_eq(e.over_by, T0 + DUR_S(1));
+
+    election_configure(&e, &usual);
+    got = feed(&e, (struct election_event){.type = ELECTION_STOP});
+    cr_expect_eq(got.count, 0, "and never lengthens it");
+    cr_expect_eq(e.over_by, T0 + DUR_S(1));
 }
 
 /* The world around the machine: what it can see is what it may send. Random, but a process that is

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,6 +17,7 @@
 #include "common/log.h"
 #include "common/process_tree.h"
 #include "worker/leader/jobs.h"
+#include "worker/leader/run.h"
 
 /* Far above what a loaded machine needs: a test waits for a fact, never for this. */
 #define LIMIT DUR_S(60)
@@ -94,6 +96,7 @@ static void watch_children(void)
 static void up(void)
 {
     static const struct jobs_events events = {.may_start = on_may_start, .on_idle = on_idle};
+    char pid[16];
 
     world.loop = ev_loop_new(0);
     world.may_start = true;
@@ -109,6 +112,10 @@ static void up(void)
     (void)snprintf(world.directory, sizeof(world.directory), "/tmp/pgbaton-jobs-XXXXXX");
     cr_assert_not_null(mkdtemp(world.directory));
     cr_assert_eq(setenv("DIR", world.directory, 1), 0);
+    /* For what a job starts beside itself: it ends by itself when a test is killed. */
+    cr_assert_eq(setenv("WAIT", "while [ -e /proc/$TEST ]; do sleep 0.05; done", 1), 0);
+    (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    cr_assert_eq(setenv("TEST", pid, 1), 0);
     cfg = (struct config){
         .pgbaton = {.instance = "test"},
         .election = {.name = "main"},
@@ -117,11 +124,29 @@ static void up(void)
     };
 }
 
+/* A test that failed left in the middle. */
+static void end_all(void)
+{
+    mono_ns limit = clock_now() + LIMIT;
+
+    if (jobs_idle(world.jobs)) {
+        return;
+    }
+    world.idle = 0;
+    jobs_kill(world.jobs);
+    while (world.idle == 0 && clock_now() < limit) {
+        (void)ev_run(world.loop, EVRUN_ONCE);
+    }
+}
+
 static void down(void)
 {
     char command[100];
 
-    jobs_free(world.jobs);
+    end_all();
+    if (jobs_idle(world.jobs)) {
+        jobs_free(world.jobs);
+    }
     log_fd(2);
     (void)snprintf(command, sizeof(command), "rm -rf %s", world.directory);
     (void)system(command);
@@ -326,12 +351,41 @@ Test(jobs, nothing_starts_when_the_lease_is_over)
     cr_expect_not(has_logged("job_started"));
 }
 
+static bool forbid(void *ctx)
+{
+    struct stat about;
+
+    /* Its output file is there: that was before, and may have taken its time. */
+    cr_expect_eq(stat(ctx, &about), 0, "asked before everything was prepared");
+    return false;
+}
+
+Test(jobs, whether_it_may_start_is_asked_last_of_all)
+{
+    struct run_world runs = {.config = &cfg, .outputs.loop = world.loop};
+    char path[100];
+    char reason[100] = "";
+    struct account *account = account_find(NULL, reason, sizeof(reason));
+    struct config_job *job = add("late", elected, "> $DIR/late");
+    struct run_order order = {
+        .job = job, .account = account, .epoch = "1.7", .may_start = forbid, .ctx = path};
+
+    (void)snprintf(path, sizeof(path), "%s/output", world.directory);
+    job->output = OUTPUT_FILE;
+    job->output_file = path;
+    cr_expect_null(run_start(&runs, &order, NULL, reason, sizeof(reason)));
+    cr_expect_str_eq(reason, "");
+    cr_expect_eq(descendants(), 0);
+    cr_expect_not(has_file("late"));
+    account_free(account);
+}
+
 Test(jobs, a_timeout_ends_the_whole_family)
 {
-    struct config_job *job =
-        add("stuck", elected,
-            "setsid sh -c '> $DIR/child; sleep 1000' & while [ ! -e $DIR/child ]; do sleep 0.01; "
-            "done; sleep 1000");
+    struct config_job *job = add(
+        "stuck", elected,
+        "setsid sh -c '> $DIR/child; eval \"$WAIT\"' & while [ ! -e $DIR/child ]; do sleep 0.01; "
+        "done; sleep 1000");
 
     job->timeout = DUR_MS(700);
     begin();
@@ -359,7 +413,7 @@ Test(jobs, a_stopped_run_is_over_when_its_last_child_is_gone)
 {
     struct config_job *job =
         add("parent", elected,
-            "setsid sh -c 'trap \"\" TERM; > $DIR/child; while :; do sleep 1000; done' & "
+            "setsid sh -c 'trap \"\" TERM; > $DIR/child; eval \"$WAIT\"' & "
             "while [ ! -e $DIR/child ]; do sleep 0.01; done; > $DIR/ready; sleep 1000");
 
     job->timeout = DUR_S(2);
@@ -377,7 +431,7 @@ Test(jobs, a_stopped_run_is_over_when_its_last_child_is_gone)
 Test(jobs, what_a_finished_run_leaves_dies_with_the_term)
 {
     add("daemon", elected,
-        "setsid sh -c '> $DIR/daemon; sleep 1000' >&- 2>&- & "
+        "setsid sh -c '> $DIR/daemon; eval \"$WAIT\"' >&- 2>&- & "
         "while [ ! -e $DIR/daemon ]; do sleep 0.01; done");
     begin();
     wait_for_log("outcome=succeeded");
@@ -386,10 +440,61 @@ Test(jobs, what_a_finished_run_leaves_dies_with_the_term)
     drain(DUR_S(10), DUR_S(20));
 }
 
+/* Else each of its lives would leave one more. */
+Test(jobs, what_a_service_leaves_is_stopped_before_it_is_started_again)
+{
+    add("daemon", always,
+        "sh -c '> $DIR/daemon-$$; eval \"$WAIT\"' & "
+        "while [ ! -e $DIR/daemon-$! ]; do sleep 0.01; done; "
+        "[ -e $DIR/one ] && > $DIR/two; > $DIR/one");
+    begin();
+    wait_for_file("two");
+    wait_for_log("job_left_processes job=daemon run=1.7-1");
+    cr_expect(strstr(logged(), "job_ended job=daemon") != NULL);
+    cr_expect(strstr(logged(), "job_ended job=daemon") < strstr(logged(), "run=1.7-2"),
+              "it ends when they have ended");
+    cr_expect(has_logged("outcome=succeeded"), "it was not told to stop: %s", logged());
+    drain(DUR_S(10), DUR_S(20));
+}
+
+Test(jobs, what_a_service_leaves_and_ignores_term_is_killed)
+{
+    struct config_job *job = add("daemon", always,
+                                 "sh -c 'trap \"\" TERM; > $DIR/daemon-$$; eval \"$WAIT\"' & "
+                                 "while [ ! -e $DIR/daemon-$! ]; do sleep 0.01; done; "
+                                 "[ -e $DIR/one ] && > $DIR/two; > $DIR/one");
+
+    job->grace = DUR_MS(100);
+    begin();
+    wait_for_file("two");
+    cr_expect(has_logged("job_killing job=daemon run=1.7-1"), "%s", logged());
+    kill_all();
+}
+
+Test(jobs, a_stopped_process_outside_the_group_takes_notice_too)
+{
+    struct config_job *job =
+        add("parent", elected,
+            "setsid sh -c 'trap \"> $DIR/told; exit\" TERM; > $DIR/child; kill -STOP $$; "
+            "eval \"$WAIT\"' & "
+            "until grep -q '^State:.T' /proc/$!/status; do sleep 0.01; done; > $DIR/ready; "
+            "exec sleep 1000");
+
+    job->schedule = always;
+    begin();
+    wait_for_file("ready");
+    mono_ns now = clock_now();
+    jobs_drain(world.jobs, now, now + LIMIT);
+    wait_for("idle", is_idle, NULL);
+    cr_expect(has_file("told"), "it was killed instead");
+    cr_expect_not(has_logged("job_killing"));
+    expect_nothing_left();
+}
+
 Test(jobs, a_grandchild_that_holds_the_output_does_not_hold_the_run)
 {
     add("noisy", elected,
-        "(while [ ! -e $DIR/go ]; do sleep 0.01; done; echo late; sleep 1000) & "
+        "(while [ ! -e $DIR/go ]; do sleep 0.01; done; echo late; eval \"$WAIT\") & "
         "echo early");
     begin();
     wait_for_log("job_ended job=noisy");
@@ -456,8 +561,8 @@ Test(jobs, terminate_tells_all_and_releases_nothing)
 Test(jobs, kill_reaches_every_kind_of_job)
 {
     add("deaf", elected, "trap '' TERM INT HUP; > $DIR/deaf; while :; do sleep 1000; done");
-    add("escaped", elected, "setsid setsid sh -c '> $DIR/escaped; sleep 1000' & exit 0");
-    add("forker", always, "fork() { > $DIR/forker; (fork) & exit; }; fork");
+    add("escaped", elected, "setsid setsid sh -c '> $DIR/escaped; eval \"$WAIT\"' & exit 0");
+    add("forker", always, "fork() { > $DIR/forker; [ -e /proc/$TEST ] && (fork) & exit; }; fork");
     add("silent", always, "exec >&- 2>&- <&-; > $DIR/silent; exec sleep 1000");
     add("endless", always, "> $DIR/endless; exec yes");
     begin();
@@ -498,6 +603,7 @@ Test(jobs, a_helper_is_neither_killed_nor_taken_for_a_job)
     add("once", elected, "> $DIR/once");
     world.helper = fork();
     if (world.helper == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)pause();
         _exit(0);
     }

@@ -67,3 +67,36 @@ Test(look, names_the_key_by_its_halves_and_the_schema_quoted)
     cr_assert_eq(look_sql(&cfg, false, sql, sizeof(sql)), 0);
     cr_expect_null(strstr(sql, "od\"\"d"), "tables that may not be there are not named");
 }
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    struct look_term term;
+    struct stuck_sight holder;
+    bool of_term;
+    bool holds;
+} sessions[] = {
+    {"the session of a term that goes on",
+        {.known = true, .backend_pid = 7, .backend_start = START}, {7, START, ""}, true, true},
+    {"a session that is left of a term that was stamped as lost is still its own",
+        {.known = true, .ended = true, .backend_pid = 7, .backend_start = START}, {7, START, ""}, true, false},
+    {"another backend with that pid is not",
+        {.known = true, .backend_pid = 7, .backend_start = START}, {7, "later", ""}, false, false},
+    {"nor is one whose start may not be seen",
+        {.known = true, .backend_pid = 7, .backend_start = START}, {7, "", ""}, false, false},
+    {"nor one of a term whose start is not known",
+        {.known = true, .backend_pid = 7}, {7, "", ""}, false, false},
+    {"without the table nothing is known",
+        {.backend_pid = 7, .backend_start = START}, {7, START, ""}, false, false},
+};
+/* clang-format on */
+
+Test(look, tells_the_session_that_a_term_records)
+{
+    for (size_t i = 0; i < sizeof(sessions) / sizeof(sessions[0]); i++) {
+        cr_expect(look_is_of_term(&sessions[i].term, &sessions[i].holder) == sessions[i].of_term,
+                  "%s", sessions[i].title);
+        cr_expect(look_is_holder(&sessions[i].term, &sessions[i].holder) == sessions[i].holds, "%s",
+                  sessions[i].title);
+    }
+}

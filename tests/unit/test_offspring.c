@@ -14,6 +14,7 @@ static pid_t idler(void)
     pid_t pid = fork();
 
     if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)pause();
         _exit(0);
     }
@@ -48,10 +49,10 @@ Test(offspring, none_is_left_when_all_are_kept_or_gone)
 }
 
 /* Each generation forks the next and ends at once: a look through /proc can miss all of them. */
-static void flee(void)
+static void flee(pid_t test)
 {
     (void)setsid();
-    while (fork() == 0) {
+    while (kill(test, 0) == 0 && fork() == 0) { /* not longer than the test lives */
         (void)setsid();
     }
     _exit(0);
@@ -72,9 +73,10 @@ Test(offspring, one_that_forks_and_ends_as_fast_as_it_can_is_seen_and_killed)
 
     cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
     cr_assert_eq(pid_set_add(&keep, helper), 0);
+    pid_t test = getpid();
     pid_t first = fork();
     if (first == 0) {
-        flee();
+        flee(test);
     }
     cr_assert_eq(waitpid(first, NULL, 0), first);
     for (int i = 0; i < 100; i++) {

@@ -170,7 +170,53 @@ Test(output, a_pipe_that_a_grandchild_holds_is_let_go_and_read_on)
     cr_expect_eq(all.count, 0, "freed at its end");
 }
 
-Test(output, the_end_of_a_term_closes_what_was_let_go)
+Test(output, a_line_that_just_fits_is_one_line)
+{
+    char text[OUTPUT_LINE_MAX + 2];
+
+    (void)memset(text, 'x', OUTPUT_LINE_MAX);
+    (void)snprintf(text + OUTPUT_LINE_MAX, 2, "\n");
+    job_prints(text);
+    turn(3);
+    cr_expect_eq(lines(), 1, "%u", lines());
+    job_closes();
+    output_let_go(out);
+}
+
+Test(output, the_end_of_a_job_does_not_hold_up_the_loop)
+{
+    char text[3 * OUTPUT_LAST_LINES + 1];
+
+    (void)memset(text, '\n', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    job_prints(text);
+    job_closes();
+    output_flush(out);
+    cr_expect_eq(lines(), OUTPUT_LAST_LINES);
+    output_let_go(out);
+    cr_expect_eq(lines(), OUTPUT_LAST_LINES, "flushed once, not twice");
+    turn(3 * OUTPUT_LAST_LINES / OUTPUT_LINES_A_TURN + 10);
+    cr_expect_eq(lines(), 3 * OUTPUT_LAST_LINES, "nothing is lost");
+    cr_expect_eq(all.count, 0);
+}
+
+/* Its buffer was full of lines that had not had their turn: an assertion ended the worker. */
+Test(output, a_stream_is_closed_in_the_middle_of_a_flood)
+{
+    char text[3 * OUTPUT_BUFFER + 1];
+
+    output_let_go(out);
+    (void)memset(text, '\n', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    job_prints(text);
+    turn(1);
+    outputs_close(&all);
+    cr_expect_eq(lines(), sizeof(text) - 1, "nothing is lost");
+    cr_expect_eq(all.count, 0);
+    job_closes();
+}
+
+Test(output, the_end_closes_what_was_let_go)
 {
     output_let_go(out);
     job_prints("last words");

@@ -111,3 +111,62 @@ Test(rundir, a_command_finds_the_directory_that_the_configuration_names)
     cr_expect_eq(rundir_path(&cfg, true, found, sizeof(found), reason, sizeof(reason)), 0);
     cr_expect_str_eq(found, path);
 }
+
+/* Root alone can be somebody else; $XDG_RUNTIME_DIR stands for the places where anybody may write.
+ */
+Test(rundir, a_command_asks_nobody_elses_daemon)
+{
+    struct config cfg = {.pgbaton = {.run_dir = NULL}};
+    char planted[128];
+    char found[128];
+
+    (void)snprintf(planted, sizeof(planted), "%s/pgbaton", base);
+    (void)snprintf(path, sizeof(path), "%s", planted);
+    cr_assert_eq(setenv("XDG_RUNTIME_DIR", base, 1), 0);
+    cr_assert_eq(mkdir(planted, 0700), 0);
+    int fd = rundir_listen(planted);
+    cr_assert_geq(fd, 0);
+    (void)close(fd);
+    if (access("/run/pgbaton/control.sock", F_OK) == 0) {
+        cr_skip_test("a daemon of this machine would be found first");
+    }
+
+    cr_expect_eq(rundir_path(&cfg, true, found, sizeof(found), reason, sizeof(reason)), 0);
+    cr_expect_str_eq(found, planted);
+    cr_assert_eq(chmod(planted, 0777), 0);
+    (void)rundir_path(&cfg, true, found, sizeof(found), reason, sizeof(reason));
+    bool was_asked = reason[0] == '\0';
+    cr_expect_not(was_asked, "anybody could have put the socket there");
+    cr_assert_eq(chmod(planted, 0700), 0);
+    if (geteuid() == 0) {
+        cr_assert_eq(chown(planted, 65534, 65534), 0);
+        cr_expect_eq(rundir_path(&cfg, true, found, sizeof(found), reason, sizeof(reason)), -ENOENT,
+                     "%s", found);
+    }
+}
+
+Test(rundir, the_socket_is_for_owner_and_group)
+{
+    struct stat st;
+    char name[128];
+
+    cr_assert_eq(mkdir(path, 0700), 0);
+    mode_t before = umask(0);
+    int fd = rundir_listen(path);
+    cr_expect_eq(umask(before), 0, "the mask is put back");
+    cr_assert_geq(fd, 0);
+    (void)snprintf(name, sizeof(name), "%s/control.sock", path);
+    cr_assert_eq(stat(name, &st), 0);
+    cr_expect_eq(st.st_mode & 07777, 0660);
+    (void)close(fd);
+}
+
+Test(rundir, a_path_that_no_socket_can_have_is_refused)
+{
+    char deep[256];
+
+    (void)memset(deep, 'x', sizeof(deep));
+    deep[0] = '/';
+    deep[120] = '\0';
+    cr_expect_eq(rundir_listen(deep), -ENAMETOOLONG);
+}

@@ -275,6 +275,50 @@ Test(scheduler, a_timeout_is_term_then_kill_until_it_is_gone)
     unmake(&w);
 }
 
+Test(scheduler, what_does_not_die_is_killed_ever_more_seldom)
+{
+    struct world w = made(1);
+    unsigned kills = 0;
+
+    w.jobs[0].timeout = DUR_S(10);
+    w.jobs[0].grace = 0;
+    w.jobs[0].schedule.every = DUR_S(3600);
+    begin(&w);
+    w.wall += DUR_S(3600);
+    expect(&w, "started", 0, SCHEDULER_START);
+    w.mono += DUR_S(10);
+    expect(&w, "SIGTERM", 0, SCHEDULER_TERM);
+    for (int i = 0; i < 6000; i++) { /* a minute */
+        kills += next(&w).verdict == SCHEDULER_KILL;
+        w.mono += DUR_MS(10);
+    }
+    cr_expect(kills > 55 && kills < 70, "%u times", kills);
+    cr_expect_eq(w.jobs[0].kills, kills);
+    ended(&w, 0);
+    w.mono += DUR_S(100);
+    expect(&w, "gone", 0, SCHEDULER_NOTHING);
+    unmake(&w);
+}
+
+Test(scheduler, what_a_service_left_is_killed_after_its_grace)
+{
+    struct world w = made(1);
+
+    w.jobs[0].schedule.kind = SCHEDULE_ALWAYS;
+    w.jobs[0].grace = DUR_S(2);
+    begin(&w);
+    expect(&w, "the service", 0, SCHEDULER_START);
+    pass(&w, DUR_S(1));
+    scheduler_left(&w.s, &w.jobs[0], w.mono);
+    expect(&w, "it was told by whoever saw it", 0, SCHEDULER_NOTHING);
+    pass(&w, DUR_S(2));
+    expect(&w, "its grace is over", 0, SCHEDULER_KILL);
+    ended(&w, 0);
+    pass(&w, DUR_S(1));
+    expect(&w, "it comes back", 0, SCHEDULER_START);
+    unmake(&w);
+}
+
 Test(scheduler, a_drain_lets_runs_end_and_then_has_the_released_jobs_run)
 {
     struct world w = made(3);

@@ -126,7 +126,8 @@ static pid_t fork_writer(void)
     if (pid == 0) {
         (void)alarm(300); /* should the test be cut short */
         for (uint64_t n = 0;; n++) {
-            struct board_worker w = {.running = (uint32_t)n, .started = n, .failed = n};
+            struct board_worker w = {
+                .running = (uint32_t)n, .deadline = (mono_ns)n, .heartbeat_ns = (int64_t)n};
 
             w.epoch.generation = n;
             scoreboard_put_worker(board, &w);
@@ -141,17 +142,17 @@ Test(scoreboard, a_reader_never_sees_half_a_write)
     pid_t writer = fork_writer();
     struct board_worker w;
     unsigned moved = 0;
-    uint64_t last = 0;
+    mono_ns last = 0;
     mono_ns limit = clock_now() + WAIT_LIMIT;
 
     while (moved < 2000 && clock_now() < limit) {
         if (!scoreboard_get_worker(board, &w)) {
             continue;
         }
-        cr_assert(w.started == w.failed && w.started == w.epoch.generation &&
-                  w.running == (uint32_t)w.started);
-        moved += w.started != last;
-        last = w.started;
+        cr_assert(w.deadline == w.heartbeat_ns && w.deadline == (mono_ns)w.epoch.generation &&
+                  w.running == (uint32_t)w.deadline);
+        moved += w.deadline != last;
+        last = w.deadline;
     }
     cr_expect_eq(kill(writer, SIGKILL), 0);
     cr_expect_eq(waitpid(writer, NULL, 0), writer);
@@ -162,7 +163,7 @@ Test(scoreboard, a_reader_never_sees_half_a_write)
  * its successor. */
 Test(scoreboard, survives_the_death_of_a_writer)
 {
-    struct board_worker w = {.started = 42};
+    struct board_worker w = {.deadline = 42};
     struct board_worker out;
 
     for (int i = 0; i < 50; i++) {
@@ -176,7 +177,7 @@ Test(scoreboard, survives_the_death_of_a_writer)
         (void)scoreboard_get_worker(board, &out);
         scoreboard_put_worker(board, &w);
         cr_assert(scoreboard_get_worker(board, &out));
-        cr_expect_eq(out.started, 42);
+        cr_expect_eq(out.deadline, 42);
     }
 }
 

@@ -209,6 +209,24 @@ Test(seat, looks_at_an_interval_that_is_jittered_and_soon_after_a_new_term)
     }
 }
 
+Test(seat, is_looked_at_soon_after_a_time_in_which_no_term_was_heard_of)
+{
+    static const struct {
+        enum seat_state from;
+        enum seat_event_type answer;
+    } deaf[] = {{SEAT_TAKING, SEAT_ON_REFUSED}, {SEAT_GIVING, SEAT_ON_GIVEN}};
+
+    for (size_t i = 0; i < sizeof(deaf) / sizeof(deaf[0]); i++) {
+        struct seat seat = seat_in(deaf[i].from);
+
+        (void)step(&seat, (struct seat_event){.type = SEAT_ON_NOTIFIED, .now = NOW});
+        (void)step(&seat, (struct seat_event){.type = deaf[i].answer, .now = NOW});
+        cr_expect(seat.wake_at <= NOW + DUR_MS(500), "%s: woken %lld ms later",
+                  seat_state_name(deaf[i].from), (long long)((seat.wake_at - NOW) / DUR_MS(1)));
+        cr_expect(seat.wake_at > NOW, "not in a circle");
+    }
+}
+
 Test(seat, backs_off_after_failures_and_a_look_ends_it_but_a_connection_does_not)
 {
     struct seat seat = seat_in(SEAT_CONNECTING);

@@ -1,6 +1,8 @@
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +50,8 @@ static bool has(const struct family *f, pid_t pid)
     return false;
 }
 
+static const struct pid_set nobody;
+
 /* pids above those that this machine hands out, so that ours is the only real one */
 enum { MAIN = 5000001, CHILD, GRANDCHILD, ORPHAN, OTHER, FOREIGN, ZOMBIE, FOREIGN_PARENT };
 
@@ -66,7 +70,7 @@ Test(snapshot, a_family_is_the_group_and_all_below_it)
     struct snapshot s = made(list, sizeof(list) / sizeof(list[0]));
     struct family f = {.members = NULL};
 
-    cr_assert_eq(family_update(&f, &s, MAIN, MAIN), 0);
+    cr_assert_eq(family_update(&f, &s, MAIN, MAIN, &nobody), 0);
     cr_expect_eq(f.count, 4);
     cr_expect(has(&f, MAIN));
     cr_expect(has(&f, CHILD));
@@ -90,12 +94,33 @@ Test(snapshot, a_member_stays_one_when_its_parents_are_gone)
     struct family f = {.members = NULL};
     struct snapshot s = made(before, 2);
 
-    cr_assert_eq(family_update(&f, &s, MAIN, MAIN), 0);
+    cr_assert_eq(family_update(&f, &s, MAIN, MAIN, &nobody), 0);
     s = made(after, 2);
-    cr_assert_eq(family_update(&f, &s, 0, MAIN), 0);
+    cr_assert_eq(family_update(&f, &s, 0, MAIN, &nobody), 0);
     cr_expect_eq(f.count, 2);
     cr_expect(has(&f, CHILD));
     cr_expect(has(&f, GRANDCHILD));
+    family_release(&f);
+}
+
+Test(snapshot, what_is_in_its_cgroup_belongs_to_it)
+{
+    const struct snapshot_process list[] = {
+        {.pid = MAIN, .parent = getpid(), .group = MAIN, .start = 1},
+        {.pid = CHILD, .parent = OTHER, .group = CHILD, .start = 2},
+        {.pid = ORPHAN, .parent = getpid(), .group = ORPHAN, .start = 3},
+        {.pid = OTHER, .parent = getpid(), .group = OTHER, .start = 4},
+        {.pid = FOREIGN, .parent = 1, .group = FOREIGN, .start = 5},
+    };
+    static pid_t pids[] = {ORPHAN, FOREIGN, ZOMBIE};
+    const struct pid_set inside = {.pids = pids, .count = 3, .room = 3};
+    struct snapshot s = made(list, sizeof(list) / sizeof(list[0]));
+    struct family f = {.members = NULL};
+
+    cr_assert_eq(family_update(&f, &s, MAIN, MAIN, &inside), 0);
+    cr_expect_eq(f.count, 2);
+    cr_expect(has(&f, ORPHAN), "in a session of its own, its parent gone");
+    cr_expect_not(has(&f, FOREIGN), "not below us");
     family_release(&f);
 }
 
@@ -111,10 +136,10 @@ Test(snapshot, a_number_that_is_used_again_is_no_member)
     struct family f = {.members = NULL};
     struct snapshot s = made(before, 1);
 
-    cr_assert_eq(family_update(&f, &s, MAIN, MAIN), 0);
+    cr_assert_eq(family_update(&f, &s, MAIN, MAIN, &nobody), 0);
     cr_assert_eq(f.count, 1);
     s = made(after, 2);
-    cr_assert_eq(family_update(&f, &s, 0, MAIN), 0);
+    cr_assert_eq(family_update(&f, &s, 0, MAIN, &nobody), 0);
     cr_expect_eq(f.count, 0, "another run has that pid, and that group, now");
     family_release(&f);
 }
@@ -125,6 +150,7 @@ Test(snapshot, the_machine_as_it_is)
     pid_t pid = fork();
 
     if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)pause();
         _exit(0);
     }

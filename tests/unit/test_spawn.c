@@ -1,11 +1,14 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -117,7 +120,7 @@ Test(spawn, a_job_leads_a_process_group_of_its_own)
 
 Test(spawn, signals_are_as_after_a_login)
 {
-    char text[400];
+    char text[4000];
     sigset_t some;
 
     (void)signal(SIGPIPE, SIG_IGN);
@@ -127,11 +130,73 @@ Test(spawn, signals_are_as_after_a_login)
     (void)sigaddset(&some, SIGTERM);
     (void)sigaddset(&some, SIGCHLD);
     (void)sigprocmask(SIG_BLOCK, &some, NULL);
-    char *const *words = WORDS("grep", "-E", "Sig(Blk|Ign)", "/proc/self/status");
+    char *const *words = WORDS("cat", "/proc/self/status");
     (void)run(made(words), text, sizeof(text));
-    cr_expect_str_eq(text, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    cr_expect_not_null(strstr(text, "\nSigPnd:\t0000000000000000\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+                                    "SigCgt:\t0000000000000000\n"),
+                       "%s", text);
     (void)sigprocmask(SIG_BLOCK, NULL, &some);
     cr_expect(sigismember(&some, SIGTERM), "the mask of the worker itself stays");
+}
+
+static pid_t test_pid;
+static volatile sig_atomic_t ran_elsewhere;
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (getpid() != test_pid) {
+        ran_elsewhere = 1; /* the child has our memory */
+    }
+}
+
+static void send_without_end(void)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)signal(SIGUSR1, SIG_IGN);
+    for (;;) {
+        (void)kill(0, SIGUSR1);
+    }
+}
+
+/* A child is in our group, until it has one of its own. */
+Test(spawn, no_handler_of_the_worker_runs_in_the_child)
+{
+    char text[100];
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+    cr_assert(getpgrp() == getpid() || setpgid(0, 0) == 0);
+    test_pid = getpid();
+    cr_assert_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    pid_t sender = fork();
+    if (sender == 0) {
+        send_without_end();
+    }
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(run_shell("exit 0", text, sizeof(text)), 0);
+    }
+    cr_expect_eq(kill(sender, SIGKILL), 0);
+    cr_expect_eq(waitpid(sender, NULL, 0), sender);
+    cr_expect_eq(ran_elsewhere, 0);
+}
+
+Test(spawn, limits_and_oom_score_are_left_as_they_are)
+{
+    static const char *const files[] = {"/proc/self/limits", "/proc/self/oom_score_adj"};
+
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char *const *words = WORDS("cat", files[i]);
+        char text[4000];
+        char ours[4000];
+        FILE *file = fopen(files[i], "r");
+
+        cr_assert_not_null(file);
+        ours[fread(ours, 1, sizeof(ours) - 1, file)] = '\0';
+        (void)fclose(file);
+        (void)run(made(words), text, sizeof(text));
+        cr_expect_str_eq(text, ours, "%s", files[i]);
+    }
 }
 
 Test(spawn, umask_nice_and_directory_are_set)
@@ -233,6 +298,82 @@ Test(spawn, another_user_has_its_groups_and_the_death_signal)
     what.account = nobody;
     (void)run(what, text, sizeof(text));
     cr_expect_str_eq(text, "65534\n65534\nCapEff:\t0000000000000000\n");
+    cr_expect_eq(prctl(PR_GET_DUMPABLE), 1, "the child shared our memory: /proc/self is root's");
+    account_free(nobody);
+}
+
+/* Gives this process, of a test of its own, to another user with no more than these. */
+static void become(uid_t uid, const cap_value_t *values, int count)
+{
+    cap_t caps = cap_init();
+
+    cr_assert_eq(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), 0);
+    cr_assert_eq(setgroups(0, NULL), 0);
+    cr_assert_eq(setresgid(uid, uid, uid), 0);
+    cr_assert_eq(setresuid(uid, uid, uid), 0);
+    for (int flag = CAP_EFFECTIVE; count > 0 && flag <= CAP_INHERITABLE; flag++) {
+        cr_assert_eq(cap_set_flag(caps, (cap_flag_t)flag, count, values, CAP_SET), 0);
+    }
+    cr_assert_eq(cap_set_proc(caps), 0);
+    for (int i = 0; i < count; i++) {
+        cr_assert_eq(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, values[i], 0, 0), 0);
+    }
+    (void)cap_free(caps);
+}
+
+enum { DAEMON_UID = 65533 };
+
+Test(spawn, a_daemon_that_is_not_root_becomes_another_user_and_hands_on_no_capability)
+{
+    static const cap_value_t kept[] = {CAP_SETUID, CAP_SETGID, CAP_KILL};
+    static const char *const users[] = {"nobody", NULL};
+    static const char *const ids[] = {"65534 65534", "65533 65533"};
+
+    if (geteuid() != 0) {
+        cr_skip_test("only root can become another user");
+    }
+    become(DAEMON_UID, kept, 3);
+    for (size_t i = 0; i < 2; i++) {
+        char reason[200];
+        char text[600];
+        char expected[600];
+        char *const *words = WORDS("sh", "-c",
+                                   "echo $(id -u) $(id -g); grep -E 'Cap(Inh|Prm|Eff|Amb)|Groups' "
+                                   "/proc/self/status");
+        struct spawn what = made(words);
+        struct account *account = account_find(users[i], reason, sizeof(reason));
+
+        cr_assert_not_null(account, "%s", reason);
+        what.account = account;
+        (void)run(what, text, sizeof(text));
+        (void)snprintf(expected, sizeof(expected),
+                       "%s\nGroups:\t%s \nCapInh:\t%s\nCapPrm:\t%s\nCapEff:\t%s\nCapAmb:\t%s\n",
+                       ids[i], users[i] != NULL ? "65534" : "", "0000000000000000",
+                       "0000000000000000", "0000000000000000", "0000000000000000");
+        cr_expect_str_eq(text, expected, "%s", text);
+        account_free(account);
+    }
+}
+
+Test(spawn, without_the_capability_the_user_is_named)
+{
+    char reason[200];
+    char *const *words = WORDS("true");
+    struct spawn what = made(words);
+    struct spawn_failure failure = {.error = 0};
+    pid_t pid = 77;
+
+    if (geteuid() != 0) {
+        cr_skip_test("only root can become another user");
+    }
+    become(DAEMON_UID, NULL, 0);
+    struct account *nobody = account_find("nobody", reason, sizeof(reason));
+    cr_assert_not_null(nobody, "%s", reason);
+    what.account = nobody;
+    cr_expect_eq(spawn_start(&what, &pid, &failure), -EPERM);
+    spawn_explain(&what, &failure, reason, sizeof(reason));
+    cr_expect_str_eq(reason, "cannot change to user 'nobody': Operation not permitted");
+    cr_expect_eq(pid, 77, "an output was touched");
     account_free(nobody);
 }
 
@@ -250,6 +391,7 @@ Test(spawn, a_job_dies_with_its_worker)
     cr_assert_eq(pipe2(said, O_CLOEXEC), 0);
     pid_t worker = fork();
     if (worker == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         char *const *words = WORDS("sleep", "1000");
         struct spawn what = made(words);
         struct spawn_failure failure;

@@ -123,3 +123,53 @@ Test(takeover, waits_by_the_numbers_of_the_terms_before)
                   takeover_reason_name(got.reason));
     }
 }
+
+/* clang-format off */
+static const struct {
+    const char *text;
+    bool readable;
+    uint64_t number;
+} numbers[] = {
+    {"0",                    true,  0},
+    {"7380012345678901234",  true,  UINT64_C(7380012345678901234)},
+    {"9223372036854775807",  true,  INT64_MAX},
+    {"9223372036854775808",  false, 0},
+    {"99999999999999999999", false, 0},
+    {"-1",                   false, 0},
+    {" 1",                   false, 0},
+    {"1x",                   false, 0},
+    {"",                     false, 0},
+};
+/* clang-format on */
+
+Test(takeover, reads_from_the_database_only_numbers_that_it_can_count_with)
+{
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        uint64_t got = 0;
+
+        cr_expect_eq(takeover_read_number(numbers[i].text, &got), numbers[i].readable, "'%s'",
+                     numbers[i].text);
+        cr_expect(got == numbers[i].number, "'%s'", numbers[i].text);
+    }
+}
+
+/* Somebody may have written anything there; a wait must neither overflow nor vanish for it. */
+Test(takeover, a_length_that_no_lease_can_have_is_the_longest_lease)
+{
+    cr_expect_eq(takeover_read_length("15000"), DUR_S(15));
+    cr_expect_eq(takeover_read_length("0"), 0);
+    cr_expect_eq(takeover_read_length("3600000"), DUR_S(3600));
+    cr_expect_eq(takeover_read_length("3600001"), DUR_S(3600));
+    cr_expect_eq(takeover_read_length("9223372036854775807"), DUR_S(3600));
+    cr_expect_eq(takeover_read_length("-5"), DUR_S(3600));
+    cr_expect_eq(takeover_read_length("soon"), DUR_S(3600));
+}
+
+Test(takeover, nothing_follows_an_epoch_that_nobody_counted_up_to)
+{
+    cr_expect(takeover_can_follow((struct epoch){0, 0}));
+    cr_expect(takeover_can_follow((struct epoch){UINT32_MAX, UINT32_MAX}));
+    cr_expect_not(takeover_can_follow((struct epoch){1, INT64_MAX}));
+    cr_expect_not(takeover_can_follow((struct epoch){INT64_MAX, 1}));
+    cr_expect_not(takeover_can_follow((struct epoch){1, UINT64_MAX}), "the next one would be 1.0");
+}

@@ -14,6 +14,7 @@ static const struct turn_rules rules = {
     .stop_grace = DUR_S(3),
     .loss_grace = DUR_MS(500),
     .kill_margin = DUR_MS(250),
+    .open_limit = DUR_S(35),
 };
 
 /* D of every term here, unless it is renewed. */
@@ -135,6 +136,10 @@ static const struct {
         WORKER_OPENING, &ended, 0, WORKER_IDLE, "close FAILED forget"},
     {"a lease that runs out during the opening is lost at once: no job needs time",
         WORKER_OPENING, &stopping, 0, WORKER_IDLE, "close FAILED forget"},
+    {"an opening that others block for ever gives the key back",
+        WORKER_OPENING, &tick, 35000, WORKER_IDLE, "close FAILED forget"},
+    {"and not before they had their time",
+        WORKER_OPENING, &renewed_before_commit, 34999, WORKER_OPENING, ""},
     {"jobs begin when the wait is over",
         WORKER_WAITING, &tick, 2000, WORKER_LEADING, "begin"},
     {"and not before",
@@ -258,6 +263,85 @@ Test(turn, a_term_in_the_database_is_stamped_even_if_it_was_never_announced)
     feed(&t, &given_up, AT(3), &got);
     cr_expect_str_eq(action_letters(&got), "close FAILED forget");
     cr_expect_eq(t.reason, END_STEP_DOWN);
+}
+
+/* The key is still ours: the record is complete before the next leader can look at it. */
+Test(turn, an_opening_that_takes_too_long_after_its_commit_is_stamped_first)
+{
+    struct turn t = made_in(WORKER_OPENING);
+    struct turn_actions got;
+
+    cr_expect_eq(turn_wake_at(&t), AT(35000));
+    feed(&t, &opened, AT(0), &got);
+    feed(&t, &tick, AT(35000), &got);
+    cr_expect_str_eq(action_letters(&got), "stamp");
+    feed(&t, &stamped, AT(35001), &got);
+    feed(&t, &given_up, AT(35002), &got);
+    cr_expect_str_eq(action_letters(&got), "close FAILED forget");
+    cr_expect_eq(t.reason, END_TERM_FAILED);
+}
+
+Test(turn, the_limit_of_the_opening_ends_with_it)
+{
+    struct turn t = made_in(WORKER_LEADING);
+    struct turn_actions got;
+
+    t.deadline = MONO_NEVER;
+    feed(&t, &tick, AT(99000), &got);
+    cr_expect_eq(t.state, WORKER_LEADING);
+    cr_expect(turn_wake_at(&t) == MONO_NEVER);
+}
+
+Test(turn, nobody_waits_after_a_term_that_never_had_a_job)
+{
+    struct turn t = made_in(WORKER_OPENING);
+    struct turn_actions got;
+
+    feed(&t, &opened, AT(0), &got);
+    feed(&t, &ended, AT(1), &got);
+    cr_expect_str_eq(action_letters(&got), "close FAILED stamp forget");
+    cr_expect_str_eq(turn_ended_as(&t), "released");
+    cr_expect_eq(t.reason, END_SESSION_ENDED, "and why it ended stays true");
+}
+
+Test(turn, a_key_lost_in_the_moment_that_the_last_job_ended_was_not_lost)
+{
+    struct turn t = made_in(WORKER_DRAINING);
+    struct turn_actions got;
+
+    feed(&t, &idle, t.now, &got);
+    feed(&t, &ended, t.now, &got);
+    cr_expect_str_eq(action_letters(&got), "close RELEASED forget");
+}
+
+Test(turn, a_lease_that_runs_out_makes_draining_no_longer)
+{
+    struct turn t = made_in(WORKER_DRAINING);
+    struct turn_actions got;
+    mono_ns kill_at = t.kill_at;
+
+    feed(&t, &stopping, t.now, &got);
+    cr_expect_eq(t.state, WORKER_LOSING);
+    cr_expect_eq(turn_wake_at(&t), kill_at);
+}
+
+/* Renewed all the time, and still nobody keeps a key for what cannot be killed. */
+Test(turn, a_worker_that_leaves_keeps_the_key_for_one_lease_at_most)
+{
+    struct turn t = made_in(WORKER_LEADING);
+    struct turn_actions got;
+    struct turn_event again = renewed;
+    mono_ns left_at = t.now;
+
+    feed(&t, &orphaned, left_at, &got);
+    cr_expect_str_eq(action_letters(&got), "kill");
+    cr_expect_eq(turn_wake_at(&t), left_at + DUR_S(15));
+    again.deadline = left_at + DUR_S(99);
+    feed(&t, &again, left_at + DUR_MS(14999), &got);
+    cr_expect_eq(t.state, WORKER_DRAINING);
+    feed(&t, &tick, left_at + DUR_S(15), &got);
+    cr_expect_str_eq(action_letters(&got), "close forget exit");
+    cr_expect_eq(t.state, WORKER_GONE);
 }
 
 Test(turn, an_expired_lease_gives_jobs_until_d_less_kill_margin)

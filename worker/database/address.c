@@ -230,8 +230,12 @@ static int enumerate_names(const char *dsn, struct address_list *ret_list, char 
 int address_enumerate(const char *dsn, struct address_list *ret_list, char *reterr, size_t size)
 {
     struct address_list names;
-    int rc = enumerate_names(dsn, &names, reterr, size);
+    int rc = connect_check_dsn(dsn, reterr, size);
 
+    if (rc < 0) {
+        return rc;
+    }
+    rc = enumerate_names(dsn, &names, reterr, size);
     if (rc < 0) {
         return rc;
     }

@@ -32,22 +32,121 @@ static void set(struct parameters *p, const char *keyword, const char *value)
     p->values[p->count] = NULL;
 }
 
-void connect_one_line(const char *text, char *ret_line, size_t size)
+/* Copies one line, runs of white space as one space, none at the ends. */
+static size_t copy_line(const char *from, size_t length, char *ret_line, size_t size)
 {
     size_t used = 0;
 
-    for (const char *c = text; *c != '\0' && used + 1 < size; c++) {
-        bool space = isspace((unsigned char)*c);
+    for (size_t i = 0; i < length && used + 1 < size; i++) {
+        bool space = isspace((unsigned char)from[i]);
 
         if (space && (used == 0 || ret_line[used - 1] == ' ')) {
             continue;
         }
-        ret_line[used++] = space ? ' ' : *c;
+        ret_line[used++] = space ? ' ' : from[i];
     }
     while (used > 0 && ret_line[used - 1] == ' ') {
         used--;
     }
     ret_line[used] = '\0';
+    return used;
+}
+
+void connect_one_line(const char *text, char *ret_line, size_t size)
+{
+    size_t used = 0;
+    const char *before = "";
+    size_t before_length = 0;
+
+    ret_line[0] = '\0';
+    while (*text != '\0' && used + 2 < size) {
+        size_t length = strcspn(text, "\n");
+        bool again = length == before_length && strncmp(text, before, length) == 0;
+        size_t gap = used > 0;
+        size_t copied =
+            again ? 0 : copy_line(text, length, ret_line + used + gap, size - used - gap);
+
+        if (copied > 0) {
+            if (gap > 0) {
+                ret_line[used] = ' ';
+            }
+            used += gap + copied;
+        }
+        before = text;
+        before_length = length;
+        text += length + (text[length] == '\n');
+    }
+    ret_line[used] = '\0';
+}
+
+/* PASSWORD in name = value pairs, or user:PASSWORD@ in a URI. */
+static bool may_have_password(const char *dsn)
+{
+    const char *authority = strstr(dsn, "://");
+
+    return strcasestr(dsn, "password") != NULL ||
+           (authority != NULL && strchr(authority, '@') != NULL);
+}
+
+static void hide_quoted(char *text)
+{
+    char *open;
+
+    while ((open = strchr(text, '"')) != NULL) {
+        char *close = strchr(open + 1, '"');
+        char *rest = close == NULL ? open + strlen(open) : close + 1;
+
+        memmove(open, rest, strlen(rest) + 1);
+        text = open;
+    }
+}
+
+/* Where a host begins in a list of them; an abstract socket begins with an @ itself. */
+static bool has_sign_inside(const char *hosts)
+{
+    for (const char *host = hosts; *host != '\0';) {
+        size_t length = strcspn(host, ",");
+
+        if (*host != '/' && length > 1 && memchr(host + 1, '@', length - 1) != NULL) {
+            return true;
+        }
+        host += length + (host[length] == ',');
+    }
+    return false;
+}
+
+static bool has_odd_host(const PQconninfoOption *options)
+{
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+        if (strcmp(o->keyword, "host") == 0 && o->val != NULL && has_sign_inside(o->val)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int connect_check_dsn(const char *dsn, char *reterr, size_t size)
+{
+    char *said = NULL;
+    PQconninfoOption *options = PQconninfoParse(dsn, &said);
+    int rc = 0;
+
+    if (options == NULL) {
+        if (said != NULL && may_have_password(dsn)) {
+            hide_quoted(said);
+        }
+        connect_one_line(said == NULL ? "out of memory" : said, reterr, size);
+        PQfreemem(said);
+        return -EINVAL;
+    }
+    if (has_odd_host(options)) {
+        (void)snprintf(reterr, size,
+                       "a host of the dsn has an @ in it: in a password of a URI, @ is "
+                       "written as %%40");
+        rc = -EINVAL;
+    }
+    PQconninfoFree(options);
+    return rc;
 }
 
 /* Reads the file anew each time: a password that was rotated is found at the next connect. */
@@ -124,6 +223,10 @@ PGconn *connect_wait(const struct config *cfg, const char *application_name, cha
     struct parameters p = {0};
     char seconds[24];
 
+    if (connect_check_dsn(cfg->database.dsn, reterr, size) < 0) {
+        return NULL;
+    }
+
     /* libpq takes whole seconds, and fewer than 2 as 2. */
     (void)snprintf(seconds, sizeof(seconds), "%lld",
                    (long long)((cfg->database.connect_timeout + DUR_S(1) - 1) / DUR_S(1)));
@@ -159,8 +262,12 @@ static int user_of(PGconn *conn, char *ret_user, size_t size)
 int connect_user(const struct config *cfg, char *ret_user, size_t user_size, char *reterr,
                  size_t size)
 {
-    /* libpq refuses this value after it has found the user, and connects to nothing. */
     struct parameters p = {0};
+
+    if (connect_check_dsn(cfg->database.dsn, reterr, size) < 0) {
+        return -EINVAL;
+    }
+    /* libpq refuses this value after it has found the user, and connects to nothing. */
 
     set(&p, "dbname", cfg->database.dsn);
     set(&p, "channel_binding", "none-is-meant");

@@ -36,7 +36,15 @@ PGconn *connect_wait(const struct config *cfg, const char *application_name, cha
 int connect_user(const struct config *cfg, char *ret_user, size_t user_size, char *reterr,
                  size_t size);
 
-/* connect_one_line - text of libpq with its line feeds as spaces and none at the end. */
+/*
+ * connect_check_dsn - can libpq read it? 0, or -EINVAL with one line in reterr. libpq quotes what
+ * it cannot read, which is often a part of a password (an unquoted space, an @ in a URI), so that
+ * nothing of such a dsn is repeated.
+ */
+int connect_check_dsn(const char *dsn, char *reterr, size_t size);
+
+/* connect_one_line - text of libpq with its line feeds as spaces and none at the end, and no line
+ * twice in a row (it tries again without TLS and may fail alike). */
 void connect_one_line(const char *text, char *ret_line, size_t size);
 
 #endif

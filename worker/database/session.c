@@ -255,6 +255,7 @@ static void answered(struct session *s)
     struct question q = s->question;
 
     s->question = (struct question){0};
+    s->notice[0] = '\0'; /* it belonged to this answer: a farewell comes after the last one */
     if (q.limit > 0) {
         timer_arm(&s->timer, MONO_NEVER);
     }

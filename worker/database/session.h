@@ -94,7 +94,7 @@ void session_heartbeat(struct session *s, dur_ns limit,
  */
 void session_take_over(struct session *s);
 
-/* session_last_notice - SQLSTATE and text of the last notice ("" if none). */
+/* session_last_notice - SQLSTATE and text of the last notice since the last answer ("" if none). */
 const char *session_last_notice(const struct session *s);
 
 /* session_set_role - change the ROLE word of application_name: text for a SET, to be sent with

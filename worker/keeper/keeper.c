@@ -14,18 +14,27 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/backoff.h"
 #include "common/child.h"
 #include "common/log.h"
+#include "common/offspring.h"
 #include "common/process_tree.h"
+#include "common/random.h"
 #include "common/timer.h"
 #include "worker/keeper/service.h"
 
 /* What CMD left when it ended gets this long from TERM to KILL. */
 #define LEFTOVERS_GRACE DUR_MS(300)
 #define SWEEP_PAUSE DUR_MS(10)
+/* CMD wants the terminal while we are in the background ourselves: look again so often. */
+#define TERMINAL_AGAIN DUR_S(1)
+/* No fork() for CMD: the machine may have room again soon. */
+#define FORK_WAIT_LEAST DUR_MS(100)
+#define FORK_WAIT_MOST DUR_S(10)
 
 /*
- * RUNNING: CMD runs, or has ended and the supervisor was told so.
+ * RUNNING: CMD runs, or could not be forked yet, or has ended and the supervisor
+ * was told so.
  * ENDING: everything below us has TERM. Not known: whether it listens.
  * KILLING: everything below us gets SIGKILL until nothing is left.
  */
@@ -35,8 +44,11 @@ struct keeper {
     struct child *child;
     struct config *config;
     enum keeper_state state;
-    bool ended; /* CMD was reaped */
-    pid_t service;
+    bool ended;          /* CMD was reaped, or will never be started */
+    bool wants_terminal; /* CMD is stopped because it is in the background */
+    pid_t service;       /* 0: not started yet */
+    struct backoff wait;
+    struct prng random;
     ev_io channel_io;
     ev_io signal_io;
     struct timer timer;
@@ -56,14 +68,12 @@ static bool sweep(void)
     return process_sweep_children(&nobody, &found) == 0 && found.seen == 0;
 }
 
+/* We are a subreaper: without a child there is no descendant. Not known is not none. */
 static bool has_descendants(void)
 {
-    struct pid_set all = {0};
-    int rc = process_descendants(getpid(), &all);
-    bool some = rc < 0 || all.count > 0; /* not known is not none */
+    const struct pid_set nobody = {0};
 
-    pid_set_release(&all);
-    return some;
+    return offspring_left(&nobody) != 0;
 }
 
 static void kill_all(struct keeper *k)
@@ -94,6 +104,7 @@ static void end_all(struct keeper *k, dur_ns within)
     if (k->state != KEEPER_RUNNING) {
         return;
     }
+    k->ended = k->ended || k->service == 0;
     if (k->ended && !has_descendants()) {
         finish(k);
         return;
@@ -103,47 +114,84 @@ static void end_all(struct keeper *k, dur_ns within)
     timer_arm(&k->timer, clock_now() + within);
 }
 
-static void on_due(void *ctx)
-{
-    kill_all(ctx);
-}
-
 /* The supervisor is gone: nobody else will end CMD. */
 static void orphaned(struct keeper *k)
 {
     end_all(k, k->config->pgbaton.stop_timeout);
 }
 
-/* CMD wants to read from the terminal: it is its foreground then, if it was ours. */
-static void give_terminal(const struct keeper *k, pid_t to)
+/* The terminal is given on only where it is ours to give. */
+static bool give_terminal(const struct keeper *k, pid_t to)
 {
     pid_t group = getpgid(k->child->supervisor);
 
     if (!isatty(STDIN_FILENO)) {
-        return;
+        return false;
     }
     pid_t foreground = tcgetpgrp(STDIN_FILENO);
-    if (foreground > 0 && (foreground == group || foreground == k->service)) {
-        (void)tcsetpgrp(STDIN_FILENO, to);
-    }
+    bool ours = foreground > 0 && (foreground == group || foreground == k->service);
+    return ours && tcsetpgrp(STDIN_FILENO, to) == 0;
 }
 
-static void service_ended(struct keeper *k, int status)
+static void service_ended(struct keeper *k, int code)
 {
-    struct message m = {.u.service_ended = {.code = service_code(status)}};
+    struct message m = {.u.service_ended = {.code = code}};
 
     k->ended = true;
-    give_terminal(k, getpgid(k->child->supervisor));
+    k->wants_terminal = false;
+    (void)give_terminal(k, getpgid(k->child->supervisor));
     if (channel_send(&k->child->up, MESSAGE_SERVICE_ENDED, &m, -1) < 0) {
         orphaned(k);
     }
 }
 
+/* Continued without the terminal it would only be stopped again, and again. */
+static void offer_terminal(struct keeper *k)
+{
+    assert(k->service > 0);
+    if (give_terminal(k, k->service)) {
+        k->wants_terminal = false;
+        (void)kill(-k->service, SIGCONT);
+    } else {
+        timer_arm(&k->timer, clock_now() + TERMINAL_AGAIN);
+    }
+}
+
 static void service_stopped(struct keeper *k, int number)
 {
-    if (number == SIGTTIN || number == SIGTTOU) {
-        give_terminal(k, k->service);
-        (void)kill(-k->service, SIGCONT);
+    k->wants_terminal = number == SIGTTIN || number == SIGTTOU;
+    if (k->wants_terminal && k->state == KEEPER_RUNNING) {
+        offer_terminal(k);
+    }
+}
+
+static void start_service(struct keeper *k)
+{
+    pid_t pid = service_start(k->child->argv);
+
+    if (pid < 0) {
+        dur_ns wait = backoff_next(&k->wait, &k->random);
+
+        log_warn("service_not_forked", "error=%s in_ms=%lld", log_text(strerror((int)-pid)).is,
+                 (long long)(wait / DUR_MS(1)));
+        timer_arm(&k->timer, clock_now() + wait);
+        return;
+    }
+    k->service = pid;
+    log_info("service_started", "command=%s service_pid=%d", log_text(k->child->argv[0]).is,
+             (int)k->service);
+}
+
+static void on_due(void *ctx)
+{
+    struct keeper *k = ctx;
+
+    if (k->state != KEEPER_RUNNING) {
+        kill_all(k);
+    } else if (k->service == 0 && !k->ended) {
+        start_service(k);
+    } else if (k->wants_terminal) {
+        offer_terminal(k);
     }
 }
 
@@ -152,13 +200,16 @@ static void reap(struct keeper *k)
     pid_t pid;
     int status;
 
-    while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+    while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
+        if (pid != k->service) {
+            continue;
+        }
         if (WIFSTOPPED(status)) {
-            if (pid == k->service) {
-                service_stopped(k, WSTOPSIG(status));
-            }
-        } else if (pid == k->service) {
-            service_ended(k, status);
+            service_stopped(k, WSTOPSIG(status));
+        } else if (WIFCONTINUED(status)) {
+            k->wants_terminal = false;
+        } else {
+            service_ended(k, service_code(status));
         }
     }
     if (k->state != KEEPER_RUNNING && k->ended && !has_descendants()) {
@@ -178,8 +229,12 @@ static void on_signal(struct ev_loop *loop, ev_io *io, int events)
         case SIGCHLD:
             reap(k);
             break;
-        case SIGTERM: /* the supervisor died, or its ladder came to this rung */
-            end_all(k, LEFTOVERS_GRACE);
+        case SIGTERM:
+            if (getppid() != k->child->supervisor) { /* it died: this is the kernel's signal */
+                orphaned(k);
+            } else { /* its ladder came to this rung */
+                end_all(k, LEFTOVERS_GRACE);
+            }
             break;
         default: /* a number from the kernel, not an enum of ours */
             break;
@@ -191,6 +246,8 @@ static void pass_on(struct keeper *k, int number)
 {
     if (number == SIGKILL) {
         kill_all(k);
+    } else if (k->service == 0 && !k->ended) {
+        service_ended(k, SERVICE_NOT_RUNNABLE); /* now it is too late to start it */
     } else if (!k->ended) {
         assert(k->service > 0);          /* kill(0, ...) would be our own group */
         (void)kill(k->service, number);  /* not reaped yet, so the pid is still its own */
@@ -279,19 +336,6 @@ static void on_message(struct ev_loop *loop, ev_io *io, int events)
     }
 }
 
-static void start_service(struct keeper *k)
-{
-    struct child *c = k->child;
-
-    k->service = service_start(c->argv);
-    if (k->service < 0) {
-        child_die(c, CHILD_EXIT_FAILED, "cannot fork for %s: %s", c->argv[0],
-                  strerror((int)-k->service));
-    }
-    log_info("service_started", "command=%s service_pid=%d", log_text(c->argv[0]).is,
-             (int)k->service);
-}
-
 int keeper_main(struct child *c)
 {
     static struct keeper k; /* one a process; its watchers must not move */
@@ -322,6 +366,8 @@ int keeper_main(struct child *c)
     k.signal_io.data = &k;
     ev_io_start(c->loop, &k.signal_io);
 
+    prng_seed(&k.random, c->seed);
+    k.wait = (struct backoff){.least = FORK_WAIT_LEAST, .most = FORK_WAIT_MOST};
     start_service(&k);
     (void)ev_run(c->loop, 0);
     timer_release(&k.timer);

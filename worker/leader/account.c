@@ -54,7 +54,7 @@ static struct account *account_make(uid_t uid, gid_t gid, const char *name, cons
     account->uid = uid;
     account->gid = gid;
     account->name = strdup(name);
-    account->home = strdup(home);
+    account->home = strdup(home[0] != '\0' ? home : "/"); /* as login does */
     if (account->name == NULL || account->home == NULL) {
         account_free(account);
         return NULL;

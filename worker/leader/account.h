@@ -25,8 +25,8 @@ struct account {
 
 /*
  * account_find - user by name, or the daemon's own for NULL. Where the daemon's
- * own has no entry its uid and "/" stand in. Returns NULL, with the reason in
- * reterr, when there is no such user or no memory.
+ * own has no entry its uid and "/" stand in; "/" is also the home of one without. Returns NULL,
+ * with the reason in reterr, when there is no such user or no memory.
  */
 struct account *account_find(const char *user, char *reterr, size_t size);
 void account_free(struct account *account);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,14 +152,11 @@ int cgroup_make(const struct cgroup *c, uint64_t run)
     return fd;
 }
 
-int cgroup_kill(const struct cgroup *c, uint64_t run)
+static int kill_in(int directory, const char *path)
 {
+    int fd = openat(directory, path, O_WRONLY | O_CLOEXEC);
     int rc = 0;
 
-    if (!cgroup_is_delegated(c)) {
-        return -ENOTSUP;
-    }
-    int fd = open(run_path(c, run, "/cgroup.kill").is, O_WRONLY | O_CLOEXEC);
     if (fd == -1) {
         return -errno;
     }
@@ -166,6 +164,32 @@ int cgroup_kill(const struct cgroup *c, uint64_t run)
         rc = -errno;
     }
     (void)close(fd);
+    return rc;
+}
+
+int cgroup_kill(const struct cgroup *c, uint64_t run)
+{
+    return cgroup_is_delegated(c) ? kill_in(AT_FDCWD, run_path(c, run, "/cgroup.kill").is)
+                                  : -ENOTSUP;
+}
+
+int cgroup_processes(const struct cgroup *c, uint64_t run, struct pid_set *set)
+{
+    FILE *list;
+    int rc = 0;
+    int pid;
+
+    if (!cgroup_is_delegated(c)) {
+        return -ENOTSUP;
+    }
+    list = fopen(run_path(c, run, "/cgroup.procs").is, "re");
+    if (list == NULL) {
+        return -errno;
+    }
+    while (rc == 0 && fscanf(list, "%d", &pid) == 1) {
+        rc = pid > 0 ? pid_set_add(set, pid) : 0; /* 0: of another pid namespace */
+    }
+    (void)fclose(list);
     return rc;
 }
 
@@ -177,21 +201,56 @@ int cgroup_remove(const struct cgroup *c, uint64_t run)
     return rmdir(run_path(c, run, "").is) == -1 ? -errno : 0;
 }
 
-void cgroup_sweep(const struct cgroup *c)
+/* The pid of the worker that made a cgroup of that name; 0: none of ours did. */
+static pid_t maker_of(const char *name)
+{
+    int pid;
+
+    return sscanf(name, PREFIX "%d-", &pid) == 1 && pid > 0 ? pid : 0;
+}
+
+static void each_made(const struct cgroup *c, void (*visit)(int directory, const char *name))
 {
     struct dirent *entry;
+    DIR *directory = cgroup_is_delegated(c) ? opendir(c->path) : NULL;
 
-    if (!cgroup_is_delegated(c)) {
+    if (directory == NULL) {
         return;
     }
-    DIR *directory = opendir(c->path);
-    while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        if (strncmp(entry->d_name, PREFIX, sizeof(PREFIX) - 1) == 0) {
-            /* One that something lives in refuses, and stays. */
-            (void)unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR);
+    while ((entry = readdir(directory)) != NULL) {
+        if (maker_of(entry->d_name) > 0) {
+            visit(dirfd(directory), entry->d_name);
         }
     }
-    if (directory != NULL) {
-        (void)closedir(directory);
+    (void)closedir(directory);
+}
+
+/* Not another worker's, that is about to put a job there. One that something lives in stays. */
+static void remove_one(int directory, const char *name)
+{
+    pid_t maker = maker_of(name);
+
+    if (maker == getpid() || (kill(maker, 0) == -1 && errno == ESRCH)) {
+        (void)unlinkat(directory, name, AT_REMOVEDIR);
     }
+}
+
+void cgroup_sweep(const struct cgroup *c)
+{
+    each_made(c, remove_one);
+}
+
+static void kill_one(int directory, const char *name)
+{
+    char path[300];
+
+    if (maker_of(name) == getpid()) {
+        (void)snprintf(path, sizeof(path), "%s/cgroup.kill", name);
+        (void)kill_in(directory, path);
+    }
+}
+
+void cgroup_kill_all(const struct cgroup *c)
+{
+    each_made(c, kill_one);
 }

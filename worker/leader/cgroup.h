@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/process_tree.h"
+
 struct cgroup {
     char path[512]; /* of our own cgroup; "": none is delegated */
 };
@@ -35,10 +37,16 @@ int cgroup_make(const struct cgroup *c, uint64_t run);
 /* cgroup_kill - SIGKILL to everything in it. 0 or a negative errno. */
 int cgroup_kill(const struct cgroup *c, uint64_t run);
 
+/* cgroup_kill_all - SIGKILL to everything in every cgroup that this process made. */
+void cgroup_kill_all(const struct cgroup *c);
+
+/* cgroup_processes - add to *set what is in it. 0 or a negative errno. */
+int cgroup_processes(const struct cgroup *c, uint64_t run, struct pid_set *set);
+
 /* cgroup_remove - 0; -EBUSY while something lives in it; -ENOENT. */
 int cgroup_remove(const struct cgroup *c, uint64_t run);
 
-/* cgroup_sweep - remove every empty cgroup that a worker (dead, or this one) made here. */
+/* cgroup_sweep - remove every empty cgroup that this process, or one that is dead, made here. */
 void cgroup_sweep(const struct cgroup *c);
 
 #endif

@@ -1,4 +1,5 @@
 /* exec_here.c - `pgbaton exec JOB`: the job's command, here and now, in this terminal. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,8 @@ int jobs_exec_here(const struct config *cfg, const struct config_job *job, char 
         return EXIT_CODE_FAILED;
     }
     char **environment = build_environment(cfg, job, account, reterr, size);
+    int code = EXIT_CODE_FAILED;
+
     if (environment != NULL) {
         struct spawn_failure failure;
         struct spawn what = {
@@ -49,10 +52,13 @@ int jobs_exec_here(const struct config *cfg, const struct config_job *job, char 
         (void)fflush(NULL);
         (void)spawn_here(&what, &failure);
         spawn_explain(&what, &failure, reterr, size);
+        if (failure.error == EPERM) {
+            code = EXIT_CODE_NOT_PERMITTED;
+        }
         environment_free(environment);
     }
     account_free(account);
-    return EXIT_CODE_FAILED;
+    return code;
 }
 
 static void list_jobs(const struct config *cfg)

@@ -15,12 +15,15 @@ enum {
     PID_BUCKETS = 1024,    /* of the table of runs by pid */
     DECISIONS_A_TURN = 32, /* then the loop has its turn: heartbeats go before starts */
     DEAD_HELPERS_MAX = 4,
+    UNKILLABLE_KILLS = 6, /* SIGKILLs to a single run, in 1.5 s: then it is an error, too */
 };
 
 #define SWEEP_AGAIN_LEAST DUR_MS(5)
 #define SWEEP_AGAIN_MOST DUR_MS(200)
-#define LINGER_AGAIN DUR_MS(20)
-#define UNKILLABLE_AFTER DUR_S(1) /* then it is an error that names a process */
+#define LINGER_AGAIN_LEAST DUR_MS(10)
+#define LINGER_AGAIN_MOST DUR_MS(200) /* a look reads a file for each process of the machine */
+#define UNKILLABLE_AFTER DUR_S(1)     /* then it is an error that names a process */
+#define ACCOUNT_AGAIN DUR_S(30) /* an account that was not found is looked up again after this */
 
 struct job {
     struct scheduler_job plan;
@@ -46,8 +49,10 @@ struct dead_helper {
 /* One user that jobs name, looked up once for each configuration. */
 struct known_account {
     struct known_account *next;
-    const char *user; /* NULL: the daemon's own */
-    struct account *account;
+    const char *user;        /* NULL: the daemon's own */
+    struct account *account; /* NULL: there was none then, for that reason */
+    mono_ns looked_at;
+    char reason[256];
 };
 
 struct jobs {
@@ -73,6 +78,7 @@ struct jobs {
     unsigned running;
     unsigned lingering;
     mono_ns linger_at; /* look then whether families are gone */
+    dur_ns linger_wait;
 
     enum jobs_ending ending;
     bool swept; /* nothing of a job was alive when it was last looked at, and none started since */
@@ -104,7 +110,8 @@ const struct account *jobs_account(struct jobs *jobs, const char *user, char *re
 void jobs_forget_accounts(struct known_account *accounts);
 
 /* jobs_stop.c */
-void jobs_carry_out_stop(struct jobs *jobs, struct job *job, int signal_number);
+void jobs_carry_out_term(struct jobs *jobs, struct job *job);
+void jobs_carry_out_kill(struct jobs *jobs, struct job *job);
 void jobs_take_dead(struct jobs *jobs, pid_t helper); /* waitpid until there is no more */
 void jobs_look_at_lingering(struct jobs *jobs, mono_ns now);
 void jobs_sweep_start(struct jobs *jobs, mono_ns now);

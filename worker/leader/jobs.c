@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,12 +166,17 @@ static void start(struct jobs *jobs, struct job *job, wall_ns scheduled_at)
         .epoch = epoch.is,
         .number = ++jobs->run_number,
         .scheduled_at = scheduled_at,
+        .may_start = jobs->events.may_start,
+        .ctx = jobs->events.ctx,
     };
     job->run = run_start(&jobs->world, &order, job, reason, sizeof(reason));
-    if (job->run == NULL) {
-        start_failed(jobs, job, reason);
-    } else {
+    if (job->run != NULL) {
         run_began(jobs, job);
+    } else if (reason[0] != '\0') {
+        start_failed(jobs, job, reason);
+    } else { /* a worker that slept is not the leader any more */
+        scheduler_ended(&jobs->scheduler, &job->plan, clock_now());
+        log_debug("job_not_started", "job=%s reason=lease_over", log_text(job->board.name).is);
     }
 }
 
@@ -250,21 +254,15 @@ static void skip(struct jobs *jobs, struct job *job, const struct scheduler_deci
     jobs_show(jobs, job);
 }
 
-static void start_if_ours(struct jobs *jobs, struct job *job,
-                          const struct scheduler_decision *decision)
+static void start_tick(struct jobs *jobs, struct job *job,
+                       const struct scheduler_decision *decision)
 {
     if (decision->passed_over > 0) {
         log_warn("job_ticks_passed_over", "job=%s count=%" PRIu64 " scheduled_at=%s",
                  log_text(job->board.name).is, decision->passed_over,
                  instant_text(decision->scheduled_at).is);
     }
-    /* Immediately before the fork: a worker that slept in between is not the leader any more. */
-    if (jobs->events.may_start(jobs->events.ctx)) {
-        start(jobs, job, decision->scheduled_at);
-    } else {
-        scheduler_ended(&jobs->scheduler, &job->plan, clock_now());
-        log_debug("job_not_started", "job=%s reason=lease_over", log_text(job->board.name).is);
-    }
+    start(jobs, job, decision->scheduled_at);
 }
 
 /* Returns false when there is nothing more to do now. */
@@ -282,16 +280,16 @@ static bool decide(struct jobs *jobs)
     case SCHEDULER_NOTHING:
         break;
     case SCHEDULER_START:
-        start_if_ours(jobs, job, &decision);
+        start_tick(jobs, job, &decision);
         break;
     case SCHEDULER_SKIP:
         skip(jobs, job, &decision);
         break;
     case SCHEDULER_TERM:
-        jobs_carry_out_stop(jobs, job, SIGTERM);
+        jobs_carry_out_term(jobs, job);
         break;
     case SCHEDULER_KILL:
-        jobs_carry_out_stop(jobs, job, SIGKILL);
+        jobs_carry_out_kill(jobs, job);
         break;
     }
     return true;
@@ -303,8 +301,7 @@ static void become_idle(struct jobs *jobs)
     jobs->ending = ENDING_NOT;
     jobs->sweeping = false;
     jobs->sweep_at = MONO_NEVER;
-    scheduler_rest(&jobs->scheduler);
-    outputs_close(&jobs->world.outputs);
+    scheduler_rest(&jobs->scheduler); /* pipes that were let go are read to their ends, later */
     cgroup_sweep(&jobs->world.cgroup);
     jobs_arm(jobs);
     jobs->events.on_idle(jobs->events.ctx); /* last: it may begin anew, or free us */

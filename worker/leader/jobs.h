@@ -23,14 +23,15 @@ struct jobs; /* opaque */
 struct jobs_events {
     /* Asked immediately before each fork: is the term still ours, by the deadline? */
     bool (*may_start)(void *ctx);
-    /* After drain, terminate or kill: the last process of every job, and every orphan of theirs, is gone. */
+    /* After drain, terminate or kill: the last process of every job, and every orphan of theirs, is
+     * gone. */
     void (*on_idle)(void *ctx);
     void *ctx;
 };
 
 /* jobs_new - NULL: out of memory. board may be NULL. */
-struct jobs *jobs_new(struct ev_loop *loop, struct scoreboard *board, const struct jobs_events *events,
-                      uint64_t seed);
+struct jobs *jobs_new(struct ev_loop *loop, struct scoreboard *board,
+                      const struct jobs_events *events, uint64_t seed);
 void jobs_free(struct jobs *jobs); /* asserts that none runs */
 
 /*
@@ -41,7 +42,8 @@ void jobs_free(struct jobs *jobs); /* asserts that none runs */
  */
 void jobs_configure(struct jobs *jobs, const struct config *cfg);
 
-/* jobs_begin - the term is open and its wait over: start @elected and the services, follow the schedule. */
+/* jobs_begin - the term is open and its wait over: start @elected and the services, follow the
+ * schedule. */
 void jobs_begin(struct jobs *jobs, struct epoch epoch);
 
 /*
@@ -52,25 +54,29 @@ void jobs_begin(struct jobs *jobs, struct epoch epoch);
  */
 void jobs_drain(struct jobs *jobs, mono_ns drain_until, mono_ns over_by);
 
-/* jobs_terminate - start nothing new; TERM to every job now, no @released. Repeating it does nothing.
- * on_idle is called when all are gone. */
+/* jobs_terminate - start nothing new; TERM to every job now, no @released. Repeating it does
+ * nothing. on_idle is called when all are gone. */
 void jobs_terminate(struct jobs *jobs);
 
-/* jobs_kill - SIGKILL to every process below this one that is not a helper (jobs_keep), again and again
- * until none is left; on_idle is called then. Repeating it does nothing. */
+/* jobs_kill - SIGKILL to every process below this one that is not a helper (jobs_keep), again and
+ * again until none is left; on_idle is called then. Repeating it does nothing. */
 void jobs_kill(struct jobs *jobs);
 
-/* jobs_keep - children of the worker that are no jobs (the SQLite waiter): never killed by the sweeps. */
+/* jobs_keep - children of the worker that are no jobs (the SQLite waiter): never killed by the
+ * sweeps. */
 void jobs_keep(struct jobs *jobs, pid_t helper, bool keep);
 
-/* jobs_reap - SIGCHLD was read: take every dead child but helpers; true if pid_of_helper ended (status in *ret_status). */
+/* jobs_reap - SIGCHLD was read: take every dead child but helpers; true if pid_of_helper ended
+ * (status in *ret_status). */
 bool jobs_reap(struct jobs *jobs, pid_t helper, int *ret_status);
 
-/* jobs_running - how many runs are alive; jobs_idle - nothing of a job is alive, orphans neither. */
+/* jobs_running - how many runs are alive; jobs_idle - nothing of a job is alive, orphans neither.
+ */
 unsigned jobs_running(const struct jobs *jobs);
 bool jobs_idle(const struct jobs *jobs);
 
-/* jobs_containment - what holds the jobs of this worker: "cgroup v2 …", "process groups and subreaper". */
+/* jobs_containment - what holds the jobs of this worker: "cgroup v2 …", "process groups and
+ * subreaper". */
 const char *jobs_containment(const struct jobs *jobs);
 
 /*
@@ -79,6 +85,7 @@ const char *jobs_containment(const struct jobs *jobs);
  * PGBATON_EPOCH empty). Returns only on failure: an exit code, with the reason
  * in reterr.
  */
-int jobs_exec_here(const struct config *cfg, const struct config_job *job, char *reterr, size_t size);
+int jobs_exec_here(const struct config *cfg, const struct config_job *job, char *reterr,
+                   size_t size);
 
 #endif

@@ -33,21 +33,33 @@ static bool same_user(const char *a, const char *b)
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+/* A directory service that does not answer may take seconds to say so: it is not asked for every
+ * job, nor at every start. */
+static void look_up(struct known_account *known)
+{
+    known->account = account_find(known->user, known->reason, sizeof(known->reason));
+    known->looked_at = clock_now();
+}
+
 const struct account *jobs_account(struct jobs *jobs, const char *user, char *reterr, size_t size)
 {
-    for (struct known_account *known = jobs->accounts; known != NULL; known = known->next) {
-        if (same_user(known->user, user)) {
-            return known->account;
-        }
+    struct known_account *known = jobs->accounts;
+
+    while (known != NULL && !same_user(known->user, user)) {
+        known = known->next;
     }
-    struct account *account = account_find(user, reterr, size);
-    if (account == NULL) {
-        return NULL;
+    if (known == NULL) {
+        known = must_have(calloc(1, sizeof(*known)));
+        *known = (struct known_account){.next = jobs->accounts, .user = user};
+        jobs->accounts = known;
+        look_up(known);
+    } else if (known->account == NULL && clock_now() - known->looked_at >= ACCOUNT_AGAIN) {
+        look_up(known);
     }
-    struct known_account *known = must_have(calloc(1, sizeof(*known)));
-    *known = (struct known_account){.next = jobs->accounts, .user = user, .account = account};
-    jobs->accounts = known;
-    return account;
+    if (known->account == NULL) {
+        (void)snprintf(reterr, size, "%s", known->reason);
+    }
+    return known->account;
 }
 
 static struct job *make_job(const char *name)

@@ -8,19 +8,30 @@
 #include "common/offspring.h"
 #include "worker/leader/job.h"
 
-void jobs_carry_out_stop(struct jobs *jobs, struct job *job, int signal_number)
+void jobs_carry_out_term(struct jobs *jobs, struct job *job)
 {
     struct run *run = job->run;
 
     assert(run != NULL);
-    if (signal_number == SIGTERM) {
-        log_info("job_stopping", "job=%s run=%s pid=%d reason=%s", log_text(job->board.name).is,
-                 run->id, (int)run->pid, stop_reason_name(job->plan.why));
-    } else {
+    log_info("job_stopping", "job=%s run=%s pid=%d reason=%s", log_text(job->board.name).is,
+             run->id, (int)run->pid, stop_reason_name(job->plan.why));
+    run_signal(&jobs->world, run, SIGTERM, jobs_snapshot(jobs));
+}
+
+void jobs_carry_out_kill(struct jobs *jobs, struct job *job)
+{
+    struct run *run = job->run;
+
+    assert(run != NULL);
+    if (job->plan.kills == 1) {
         log_warn("job_killing", "job=%s run=%s pid=%d reason=%s", log_text(job->board.name).is,
                  run->id, (int)run->pid, stop_reason_name(job->plan.why));
     }
-    run_signal(&jobs->world, run, signal_number, jobs_snapshot(jobs));
+    run_signal(&jobs->world, run, SIGKILL, jobs_snapshot(jobs));
+    if (job->plan.kills == UNKILLABLE_KILLS) {
+        log_error("unkillable", "job=%s run=%s pid=%d processes=%zu", log_text(job->board.name).is,
+                  run->id, (int)run_example(run), run->family.count);
+    }
 }
 
 /* ---- Ends. ---- */
@@ -40,22 +51,43 @@ static struct run *take_run(struct jobs *jobs, pid_t pid)
     return run;
 }
 
+static void linger(struct jobs *jobs, struct job *job)
+{
+    job->lingers = true;
+    jobs->lingering++;
+    jobs->linger_at = 0;
+    jobs->linger_wait = LINGER_AGAIN_LEAST;
+}
+
+/* Its next process would meet what the last one left, and leave as much again. */
+static void stop_what_is_left(struct jobs *jobs, struct job *job)
+{
+    struct run *run = job->run;
+
+    log_warn("job_left_processes", "job=%s run=%s pid=%d processes=%zu",
+             log_text(job->board.name).is, run->id, (int)run->pid, run->family.count);
+    scheduler_left(&jobs->scheduler, &job->plan, clock_now());
+    run_signal(&jobs->world, run, SIGTERM, NULL);
+}
+
 /* Its process was reaped, all that were dead with it too: one look at /proc serves all. */
 static void run_died(struct jobs *jobs, struct run *run)
 {
     struct job *job = run->owner;
-    /* One that was not told to stop ends now, and what it left is left alone; where
+    bool going = job->plan.stage == RUN_GOING;
+    /* What a run left that was not told to stop is left alone, but of a service. Where
      * all are killed, the sweep looks after what is left. */
-    bool stops = job->plan.stage != RUN_GOING && jobs->ending != ENDING_KILL;
+    bool waits = (!going || job->plan.is_service) && jobs->ending != ENDING_KILL;
 
-    run_reaped(run, stops ? jobs_snapshot(jobs) : NULL);
-    if (stops && !run_is_gone(run, NULL)) {
-        job->lingers = true;
-        jobs->lingering++;
-        jobs->linger_at = 0;
+    run_reaped(&jobs->world, run, waits ? jobs_snapshot(jobs) : NULL);
+    if (!waits || run_is_gone(&jobs->world, run, NULL)) {
+        jobs_end_run(jobs, job);
         return;
     }
-    jobs_end_run(jobs, job);
+    if (going) {
+        stop_what_is_left(jobs, job);
+    }
+    linger(jobs, job);
 }
 
 static void helper_died(struct jobs *jobs, pid_t pid, int status)
@@ -111,6 +143,12 @@ bool jobs_reap(struct jobs *jobs, pid_t helper, int *ret_status)
     if (jobs->sweeping) {
         jobs->sweep_at = 0; /* somebody died: maybe it was the last */
     }
+    if (jobs->lingering > 0) { /* the same; a storm of deaths does not make it one of looks */
+        mono_ns soon = clock_now() + LINGER_AGAIN_LEAST;
+
+        jobs->linger_at = jobs->linger_at < soon ? jobs->linger_at : soon;
+        jobs->linger_wait = LINGER_AGAIN_LEAST;
+    }
     jobs_arm(jobs);
     return helper > 0 && take_dead_helper(jobs, helper, ret_status);
 }
@@ -151,11 +189,13 @@ void jobs_look_at_lingering(struct jobs *jobs, mono_ns now)
     for (size_t i = 0; i < jobs->count && jobs->lingering > 0; i++) {
         struct job *job = jobs->list[i];
 
-        if (job->lingers && run_is_gone(job->run, snapshot)) {
+        if (job->lingers && run_is_gone(&jobs->world, job->run, snapshot)) {
             jobs_end_run(jobs, job);
         }
     }
-    jobs->linger_at = jobs->lingering > 0 ? now + LINGER_AGAIN : MONO_NEVER;
+    jobs->linger_at = jobs->lingering > 0 ? now + jobs->linger_wait : MONO_NEVER;
+    jobs->linger_wait =
+        jobs->linger_wait * 2 < LINGER_AGAIN_MOST ? jobs->linger_wait * 2 : LINGER_AGAIN_MOST;
 }
 
 /* ---- The end of the term: every process below us is killed. ---- */
@@ -200,6 +240,8 @@ static void sweep_again(struct jobs *jobs, const struct process_sweep *sweep, mo
 void jobs_sweep_step(struct jobs *jobs, mono_ns now)
 {
     struct process_sweep sweep = {.seen = 0};
+
+    cgroup_kill_all(&jobs->world.cgroup);
     int rc = process_sweep_children(&jobs->helpers, &sweep);
 
     jobs_take_dead(jobs, 0);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/budget.h"
+#include "common/duration.h"
 #include "common/log.h"
 #include "common/timer.h"
 #include "worker/database/session.h"
@@ -20,13 +21,16 @@
 
 /* What giving up may take; then the connection is closed, which gives up too. */
 #define RELEASE_WITHIN DUR_S(1)
-/* Where plpgsql cannot be used: how long between two tries. */
+/* Where no slice can be waited for: how long between two tries. */
 #define POLL_INTERVAL DUR_S(1)
+/* Shorter ones would be noise in the server: then polling is better. */
+#define SLICE_LEAST DUR_MS(50)
 
 enum step {
     STEP_CONNECTING,
+    STEP_PACING,    /* the slice is shorter than the probe knew: lock_timeout is with the server */
     STEP_TRYING,    /* a slice, or one try, is with the server */
-    STEP_PAUSED,    /* no plpgsql: until the next try */
+    STEP_PAUSED,    /* polling: until the next try */
     STEP_HELD,      /* pipeline mode, heartbeats */
     STEP_SETTLING,  /* giving up: taking what is outstanding */
     STEP_UNLOCKING, /* giving up: the unlock is with the server */
@@ -36,7 +40,7 @@ enum step {
 struct lock_session {
     struct lock lock;
     enum step step;
-    bool without_plpgsql;
+    bool polls; /* where a slice cannot be waited for */
     struct session *session;
     struct lease lease;
     enum lease_phase reported;
@@ -75,7 +79,7 @@ static void ask(struct lock_session *s);
 
 static bool tries_only(const struct lock_session *s)
 {
-    return s->lock.options.poll || s->without_plpgsql;
+    return s->lock.options.poll || s->polls;
 }
 
 static void try_sql(const struct lock_session *s, char *ret_sql, size_t size)
@@ -143,7 +147,7 @@ static void not_granted(struct lock_session *s)
         return;
     }
     s->lock.events.on_slice(s->lock.events.ctx);
-    if (s->without_plpgsql) {
+    if (s->polls) {
         s->step = STEP_PAUSED;
         timer_arm(&s->timer, clock_now() + POLL_INTERVAL);
     } else {
@@ -164,7 +168,7 @@ static void on_answer(void *ctx, PGresult *result)
     } else if (strcmp(value, "no") == 0) {
         not_granted(s);
     } else if (!tries_only(s) && says_no_plpgsql(result)) {
-        s->without_plpgsql = true;
+        s->polls = true;
         log_warn("campaign_polls", "error=%s hint=\"plpgsql cannot be used: polling instead\"",
                  log_text(said(result)).is);
         ask(s);
@@ -189,13 +193,50 @@ static void ask(struct lock_session *s)
     session_ask(s->session, sql, 0, NULL, limit, on_answer, s);
 }
 
-static void on_ready(void *ctx)
+static void on_paced(void *ctx, PGresult *result)
 {
     struct lock_session *s = ctx;
 
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        fail(s, END_REFUSED, said(result));
+        return;
+    }
+    ask(s);
+}
+
+/* The probe may have read the server's limits long ago: these are of now. */
+static void shorten_slice(struct lock_session *s, dur_ns slice)
+{
+    char sql[64];
+
+    s->lock.options.slice = slice;
+    if (slice < SLICE_LEAST) {
+        log_warn("campaign_polls",
+                 "slice=%s hint=\"deadlock_timeout or "
+                 "log_min_duration_statement leaves no room to wait: polling instead\"",
+                 duration_text(slice).is);
+        s->polls = true;
+        ask(s);
+        return;
+    }
+    s->step = STEP_PACING;
+    (void)snprintf(sql, sizeof(sql), "SET lock_timeout = %" PRId64, slice / DUR_MS(1));
+    session_ask(s->session, sql, 0, NULL, s->lock.options.config->database.connect_timeout,
+                on_paced, s);
+}
+
+static void on_ready(void *ctx)
+{
+    struct lock_session *s = ctx;
+    dur_ns slice = session_slice(s->session);
+
     assert(s->step == STEP_CONNECTING);
     s->lock.events.on_slice(s->lock.events.ctx);
-    ask(s);
+    if (!tries_only(s) && slice < s->lock.options.slice) {
+        shorten_slice(s, slice);
+    } else {
+        ask(s);
+    }
 }
 
 static void on_session_failed(void *ctx, enum session_failure why, const char *text)
@@ -419,6 +460,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int revents)
         unlocking_readable(s);
         return;
     case STEP_CONNECTING:
+    case STEP_PACING:
     case STEP_TRYING:
     case STEP_PAUSED:
     case STEP_ENDED:
@@ -454,6 +496,7 @@ static void on_due(void *ctx)
         released(s); /* nobody answers */
         return;
     case STEP_CONNECTING:
+    case STEP_PACING:
     case STEP_TRYING:
     case STEP_ENDED:
         return;

@@ -67,7 +67,8 @@ static size_t next_piece(const struct output *out, size_t from, size_t *ret_sepa
 {
     const char *text = out->buffer + from;
     size_t left = out->used - from;
-    const char *end = memchr(text, '\n', left < OUTPUT_LINE_MAX ? left : OUTPUT_LINE_MAX);
+    /* With the line feed: a line that just fits has no second, empty piece. */
+    const char *end = memchr(text, '\n', left <= OUTPUT_LINE_MAX ? left : OUTPUT_LINE_MAX + 1);
 
     if (end != NULL) {
         *ret_separator = 1;
@@ -85,18 +86,17 @@ static void log_piece(const struct output *out, const char *text, size_t length)
     log_job_output(out->job, out->stream, text, length);
 }
 
-/* Returns whether lines are left that this turn was too short for. */
-static bool log_lines(struct output *out, unsigned most)
+/* Returns how many it logged: as many as it might means that more may be there. */
+static unsigned log_lines(struct output *out, unsigned most)
 {
     size_t done = 0;
-    bool more = true;
+    unsigned count = 0;
 
-    while (most-- > 0) {
+    for (; count < most; count++) {
         size_t separator;
         size_t length = next_piece(out, done, &separator);
 
         if (length + separator == 0) {
-            more = false;
             break;
         }
         log_piece(out, out->buffer + done, length);
@@ -104,13 +104,13 @@ static bool log_lines(struct output *out, unsigned most)
     }
     out->used -= done;
     (void)memmove(out->buffer, out->buffer + done, out->used);
-    return more;
+    return count;
 }
 
+/* There are no more lines in a buffer than bytes. */
 static void log_rest(struct output *out)
 {
-    while (log_lines(out, OUTPUT_LINES_A_TURN)) {
-    }
+    (void)log_lines(out, OUTPUT_BUFFER);
     if (out->used > 0) {
         log_piece(out, out->buffer, out->used);
         out->used = 0;
@@ -152,16 +152,21 @@ static void finish(struct output *out)
     }
 }
 
+static void go_on_next_turn(struct output *out)
+{
+    ev_io_stop(out->all->loop, &out->readable);
+    if (!ev_is_active(&out->again)) {
+        ev_timer_set(&out->again, 0., 0.);
+        ev_timer_start(out->all->loop, &out->again);
+    }
+}
+
 static void log_some(struct output *out)
 {
-    struct ev_loop *loop = out->all->loop;
-
-    if (log_lines(out, OUTPUT_LINES_A_TURN)) {
-        ev_io_stop(loop, &out->readable);
-        ev_timer_set(&out->again, 0., 0.);
-        ev_timer_start(loop, &out->again);
+    if (log_lines(out, OUTPUT_LINES_A_TURN) == OUTPUT_LINES_A_TURN) {
+        go_on_next_turn(out);
     } else {
-        ev_io_start(loop, &out->readable);
+        ev_io_start(out->all->loop, &out->readable);
     }
 }
 
@@ -255,18 +260,20 @@ struct output *output_open(struct outputs *all, const char *job, const char *str
 
 void output_flush(struct output *out)
 {
-    size_t taken = 0;
+    unsigned left = OUTPUT_LAST_LINES;
     ssize_t count = 1;
 
-    if (out == NULL) {
+    if (out == NULL || out->fd == -1) {
         return;
     }
     assert(!out->let_go);
-    while (out->fd != -1 && count > 0 && taken < OUTPUT_LAST_BYTES) {
-        while (log_lines(out, OUTPUT_LINES_A_TURN)) {
+    while (count > 0) {
+        left -= log_lines(out, left);
+        if (left == 0) {
+            go_on_next_turn(out);
+            return;
         }
         count = fill(out);
-        taken += count > 0 ? (size_t)count : 0;
     }
     log_rest(out);
     if (count == 0) {
@@ -277,7 +284,9 @@ void output_flush(struct output *out)
 void output_let_go(struct output *out)
 {
     assert(!out->let_go);
-    output_flush(out);
+    if (!ev_is_active(&out->again)) { /* what is left has its turns already */
+        output_flush(out);
+    }
     out->let_go = true;
     if (out->fd == -1) {
         free_output(out);
@@ -291,6 +300,20 @@ void output_drop(struct output *out)
     }
 }
 
+/* All that can be in the pipe, and no more: somebody may go on writing. */
+static void log_last(struct output *out)
+{
+    size_t taken = 0;
+    ssize_t count = 1;
+
+    while (count > 0 && taken < OUTPUT_PIPE_BYTES) {
+        (void)log_lines(out, OUTPUT_BUFFER);
+        count = fill(out);
+        taken += count > 0 ? (size_t)count : 0;
+    }
+    log_rest(out);
+}
+
 void outputs_close(struct outputs *all)
 {
     struct output *next;
@@ -298,8 +321,7 @@ void outputs_close(struct outputs *all)
     for (struct output *out = all->first; out != NULL; out = next) {
         next = out->next;
         if (out->let_go) {
-            (void)fill(out);
-            log_rest(out);
+            log_last(out);
             free_output(out);
         }
     }

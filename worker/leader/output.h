@@ -18,7 +18,9 @@ enum {
     OUTPUT_LINE_MAX = 1024, /* bytes; a longer line is logged in pieces of this */
     OUTPUT_BUFFER = 4096,
     OUTPUT_LINES_A_TURN = 32,
-    OUTPUT_LAST_BYTES = 64 * 1024, /* what is taken at once when the job ended */
+    OUTPUT_PIPE_BYTES = 64 * 1024, /* what a pipe holds */
+    OUTPUT_LAST_LINES = 1024,      /* what is taken at once when the job ended: 64 KiB of line feeds
+                                      would      be a second of writing */
 };
 
 struct output; /* one stream; opaque */
@@ -38,7 +40,8 @@ struct outputs {
  */
 struct output *output_open(struct outputs *all, const char *job, const char *stream, int *ret_fd);
 
-/* output_flush - log what is there now, a last line without an end too. Takes NULL. */
+/* output_flush - log what is there now, a last line without an end too; at most OUTPUT_LAST_LINES.
+ * What is left comes when it was let go. Takes NULL. */
 void output_flush(struct output *out);
 
 /* output_let_go - the job has ended: flush, and go on alone until the end of the pipe. */
@@ -47,8 +50,8 @@ void output_let_go(struct output *out);
 /* output_drop - it never came to use. */
 void output_drop(struct output *out);
 
-/* outputs_close - the term is over: log what is there now and close every stream that was let go.
- */
+/* outputs_close - log what is there now and close every stream that was let go: before the worker
+ * ends. Takes its time: no lease runs any more. */
 void outputs_close(struct outputs *all);
 
 #endif

@@ -47,7 +47,7 @@ static int open_file(const char *path, struct ends *ends, char *reterr, size_t s
         (void)snprintf(reterr, size, "cannot open output file '%s': %s", path, strerror(errno));
     }
     close_end(fd);
-    return ends->error == -1 ? -EIO : 0;
+    return ends->output == -1 || ends->error == -1 ? -EIO : 0;
 }
 
 static int open_log(struct run_world *world, struct run *run, const char *job, struct ends *ends,
@@ -103,12 +103,16 @@ static int launch(struct run_world *world, struct run *run, const struct run_ord
         .error_fd = ends->error,
         .cgroup_fd = enter_cgroup(world, run),
     };
-    int rc = spawn_start(&what, &run->pid, &failure);
+    int rc = -ECANCELED;
 
-    close_end(what.cgroup_fd);
-    if (rc < 0) {
-        spawn_explain(&what, &failure, reterr, size);
+    /* After everything that can take its time: files, the making of a cgroup. */
+    if (order->may_start(order->ctx)) {
+        rc = spawn_start(&what, &run->pid, &failure);
+        if (rc < 0) {
+            spawn_explain(&what, &failure, reterr, size);
+        }
     }
+    close_end(what.cgroup_fd);
     return rc;
 }
 
@@ -178,11 +182,20 @@ void run_free(struct run_world *world, struct run *run)
     free(run);
 }
 
-static void look(struct run *run, const struct snapshot *now)
+static void look(const struct run_world *world, struct run *run, const struct snapshot *now)
 {
-    if (now != NULL && family_update(&run->family, now, run->reaped ? 0 : run->pid, run->pid) < 0) {
+    struct pid_set inside = {.pids = NULL};
+
+    if (now == NULL) {
+        return;
+    }
+    if (run->in_cgroup) {
+        (void)cgroup_processes(&world->cgroup, run->number, &inside);
+    }
+    if (family_update(&run->family, now, run->reaped ? 0 : run->pid, run->pid, &inside) < 0) {
         log_debug("run_family_unknown", "run=%s", run->id); /* no memory: the next look may do */
     }
+    pid_set_release(&inside);
 }
 
 void run_signal(const struct run_world *world, struct run *run, int signal_number,
@@ -191,7 +204,7 @@ void run_signal(const struct run_world *world, struct run *run, int signal_numbe
     struct pid_set tree = {.pids = NULL};
 
     assert(run->pid > 1);
-    look(run, now);
+    look(world, run, now);
     if (signal_number == SIGKILL && run->in_cgroup) {
         (void)cgroup_kill(&world->cgroup, run->number);
     }
@@ -209,29 +222,34 @@ void run_signal(const struct run_world *world, struct run *run, int signal_numbe
 
         if (run->reaped || member->group != run->pid) {
             (void)process_signal(member->pid, signal_number, &tree);
+            (void)process_signal(member->pid, SIGCONT, &tree);
         }
     }
     pid_set_release(&tree);
 }
 
-void run_reaped(struct run *run, const struct snapshot *now)
+pid_t run_example(const struct run *run)
 {
-    /* A last look while the number of the group can only be ours. */
-    if (now != NULL) {
-        (void)family_update(&run->family, now, run->pid, run->pid);
-    }
+    return run->family.count > 0 ? run->family.members[0].pid : run->pid;
+}
+
+void run_reaped(const struct run_world *world, struct run *run, const struct snapshot *now)
+{
+    look(world, run, now); /* the last while the number of the group can only be ours */
     run->reaped = true;
 }
 
-bool run_is_gone(struct run *run, const struct snapshot *now)
+bool run_is_gone(const struct run_world *world, struct run *run, const struct snapshot *now)
 {
     if (!run->reaped) {
         return false;
     }
     if (run->family.count > 0) {
-        look(run, now);
+        look(world, run, now);
     }
-    return run->family.count == 0;
+    /* The kernel's own word: even one that was born since we looked keeps its cgroup. */
+    return run->family.count == 0 &&
+           !(run->in_cgroup && cgroup_remove(&world->cgroup, run->number) == -EBUSY);
 }
 
 int run_code(const struct run *run)

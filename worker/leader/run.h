@@ -1,10 +1,10 @@
 /*
  * run.h - one run of a job: its process, what it prints, how all of it is stopped.
  *
- * A run ends when its process has been reaped. One that was told to stop ends
- * when also everything is gone that was found below it or in its group. What a
- * run leaves behind that was not told to stop is left alone; it dies with the
- * term.
+ * A run ends when its process has been reaped. One that was told to stop, and a
+ * service's, ends when also everything is gone that was found below it, in its
+ * group or in its cgroup. What any other run leaves behind is left alone; it
+ * dies with the term.
  *
  * Runs in: worker.
  */
@@ -56,9 +56,12 @@ struct run_order {
     const char *epoch; /* "1.7" */
     uint64_t number;   /* unique in the instance's term */
     wall_ns scheduled_at;
+    bool (*may_start)(void *ctx); /* asked last of all, immediately before the fork */
+    void *ctx;
 };
 
-/* run_start - NULL with the reason in reterr; nothing is left of it then. */
+/* run_start - NULL with the reason in reterr ("": may_start said no); nothing is left of it then.
+ */
 struct run *run_start(struct run_world *world, const struct run_order *order, void *owner,
                       char *reterr, size_t size);
 
@@ -72,11 +75,14 @@ void run_free(struct run_world *world, struct run *run);
 void run_signal(const struct run_world *world, struct run *run, int signal_number,
                 const struct snapshot *now);
 
+/* run_example - a pid of it that still lives, as far as is known. */
+pid_t run_example(const struct run *run);
+
 /* run_reaped - waitpid() said so and gave run->status; now: a look taken since, or NULL. */
-void run_reaped(struct run *run, const struct snapshot *now);
+void run_reaped(const struct run_world *world, struct run *run, const struct snapshot *now);
 
 /* run_is_gone - reaped, and nothing of its family lives. For a run that was signalled. */
-bool run_is_gone(struct run *run, const struct snapshot *now);
+bool run_is_gone(const struct run_world *world, struct run *run, const struct snapshot *now);
 
 /* run_code - what a shell would call it: the exit code, or 128 + signal. */
 int run_code(const struct run *run);

@@ -289,6 +289,28 @@ static bool may_start(const struct scheduler *s, const struct scheduler_job *job
     return false;
 }
 
+/* SIGTERM was sent: SIGKILL follows. */
+static void stopping(struct scheduler *s, struct scheduler_job *job, mono_ns mono)
+{
+    job->stage = RUN_STOPPING;
+    job->kills = 0;
+    set_alarm(s, job, later(mono, earlier(after(mono, job->run_grace), kill_limit(s))));
+}
+
+/* Nothing outlives SIGKILL but what the kernel holds: looking ever more seldom is enough. */
+static void killing(struct scheduler *s, struct scheduler_job *job, mono_ns mono)
+{
+    dur_ns longer = job->kill_wait * 2;
+
+    if (job->kills++ == 0) {
+        job->kill_wait = SCHEDULER_KILL_AGAIN;
+    } else {
+        job->kill_wait = longer < SCHEDULER_KILL_AGAIN_MOST ? longer : SCHEDULER_KILL_AGAIN_MOST;
+    }
+    job->stage = RUN_KILLING;
+    set_alarm(s, job, after(mono, job->kill_wait));
+}
+
 static struct scheduler_decision ring(struct scheduler *s, struct scheduler_job *job, wall_ns wall,
                                       mono_ns mono)
 {
@@ -305,14 +327,12 @@ static struct scheduler_decision ring(struct scheduler *s, struct scheduler_job 
         break;
     case RUN_GOING:
         job->why = reason_of(s, job, mono);
-        job->stage = RUN_STOPPING;
-        set_alarm(s, job, later(mono, earlier(after(mono, job->run_grace), kill_limit(s))));
+        stopping(s, job, mono);
         out.verdict = SCHEDULER_TERM;
         break;
     case RUN_STOPPING:
     case RUN_KILLING:
-        job->stage = RUN_KILLING;
-        set_alarm(s, job, after(mono, SCHEDULER_KILL_AGAIN));
+        killing(s, job, mono);
         out.verdict = SCHEDULER_KILL;
         break;
     }
@@ -431,6 +451,12 @@ void scheduler_ended(struct scheduler *s, struct scheduler_job *job, mono_ns mon
     } else {
         set_alarm(s, job, after(mono, backoff_next(&job->restart, &s->random)));
     }
+}
+
+void scheduler_left(struct scheduler *s, struct scheduler_job *job, mono_ns mono)
+{
+    assert(job->stage == RUN_GOING);
+    stopping(s, job, mono);
 }
 
 bool scheduler_is_over(const struct scheduler *s)

@@ -27,8 +27,10 @@
 #define SCHEDULER_RESTART_MOST DUR_S(30)
 /* How long before the end of a drain everything is killed: the time that killing may take. */
 #define SCHEDULER_KILL_MARGIN DUR_MS(250)
-/* A run that was sent SIGKILL and is still there is looked at again after this. */
+/* A run that was sent SIGKILL and is still there is sent it again after this, doubling to the
+ * other. */
 #define SCHEDULER_KILL_AGAIN DUR_MS(50)
+#define SCHEDULER_KILL_AGAIN_MOST DUR_S(1)
 
 /*
  * RESTING: no term. Nothing starts; nothing may still run.
@@ -80,6 +82,8 @@ struct scheduler_job {
     bool is_service;
     mono_ns started_at;
     dur_ns run_grace;
+    dur_ns kill_wait; /* until the next SIGKILL */
+    unsigned kills;   /* how often it was sent SIGKILL */
     mono_ns timeout_at;
 
     wall_ns last_tick; /* the latest instant that was decided; 0: none yet */
@@ -163,6 +167,10 @@ struct scheduler_decision scheduler_next(struct scheduler *s, wall_ns wall, mono
  * only ended. */
 void scheduler_started(struct scheduler *s, struct scheduler_job *job, mono_ns mono);
 void scheduler_ended(struct scheduler *s, struct scheduler_job *job, mono_ns mono);
+
+/* scheduler_left - the process of a run has ended by itself, others of it go on and were sent
+ * SIGTERM: they are killed after its grace. */
+void scheduler_left(struct scheduler *s, struct scheduler_job *job, mono_ns mono);
 
 /* scheduler_is_over - a drain or an end has come to its end: no run, and none to come. */
 bool scheduler_is_over(const struct scheduler *s);

@@ -285,7 +285,20 @@ static bool group_is_alive(const struct family *f, pid_t main, pid_t group)
     return alive;
 }
 
-int family_update(struct family *f, const struct snapshot *s, pid_t main, pid_t group)
+static int add_inside(struct family *f, const struct snapshot *s, const struct pid_set *inside)
+{
+    for (size_t i = 0; i < inside->count; i++) {
+        const struct snapshot_process *process = snapshot_find(s, inside->pids[i]);
+
+        if (process != NULL && is_below_us(s, process) && add_member(f, process) < 0) {
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+int family_update(struct family *f, const struct snapshot *s, pid_t main, pid_t group,
+                  const struct pid_set *inside)
 {
     const struct snapshot_process *first = main != 0 ? snapshot_find(s, main) : NULL;
 
@@ -294,6 +307,9 @@ int family_update(struct family *f, const struct snapshot *s, pid_t main, pid_t 
         return -ENOMEM;
     }
     if (group_is_alive(f, main, group) && add_group(f, s, group) < 0) {
+        return -ENOMEM;
+    }
+    if (add_inside(f, s, inside) < 0) {
         return -ENOMEM;
     }
     for (size_t i = 0; i < f->count; i++) { /* grows as it goes: children, then theirs */

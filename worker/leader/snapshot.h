@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/process_tree.h"
+
 struct snapshot_process {
     pid_t pid;
     pid_t parent;
@@ -47,9 +49,11 @@ void family_release(struct family *f);
 
 /*
  * family_update - forget the members that are gone; add main, every process of
- * the group, and every process below a member, as far as they descend from the
- * calling process. main 0: it has been reaped. 0 or -ENOMEM.
+ * the group, those of inside (its cgroup; may be empty), and every process below
+ * a member, as far as they descend from the calling process. main 0: it has been
+ * reaped. 0 or -ENOMEM.
  */
-int family_update(struct family *f, const struct snapshot *s, pid_t main, pid_t group);
+int family_update(struct family *f, const struct snapshot *s, pid_t main, pid_t group,
+                  const struct pid_set *inside);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -34,9 +35,9 @@ struct launch {
 
 /* What rt_sigaction(2) of the kernel takes: all zero is the default disposition. */
 struct kernel_sigaction {
-    void *handler;
+    void (*handler)(int number);
     unsigned long flags;
-    void *restorer;
+    void (*restorer)(void);
     uint64_t mask;
 };
 
@@ -56,16 +57,37 @@ IN_CHILD static int fail(struct launch *launch, enum spawn_step step)
     return -1;
 }
 
-/* The library's wrappers keep two signals to themselves; a job inherits none of it. */
+/*
+ * The library's wrappers keep two signals to themselves; a job inherits none of it.
+ * Ignoring a signal forgets one that is pending: it was sent to the worker's group
+ * while we were in there (the keys of a terminal do), and would be our end now.
+ */
 IN_CHILD static void reset_signals(void)
 {
-    struct kernel_sigaction as_default = {.handler = NULL};
+    struct kernel_sigaction ignored = {.handler = SIG_IGN};
+    struct kernel_sigaction as_default = {.handler = SIG_DFL};
     uint64_t none = 0;
 
     for (long number = 1; number <= KERNEL_SIGNALS; number++) {
+        (void)syscall(SYS_rt_sigaction, number, &ignored, NULL, sizeof(none));
         (void)syscall(SYS_rt_sigaction, number, &as_default, NULL, sizeof(none));
     }
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
+}
+
+/* Nothing that the daemon may do is handed on: neither ambient, nor for files that would take it.
+ */
+IN_CHILD static void give_up_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (syscall(SYS_capget, &header, sets) == 0) {
+        sets[0].inheritable = 0;
+        sets[1].inheritable = 0;
+        (void)syscall(SYS_capset, &header, sets);
+    }
 }
 
 /*
@@ -76,7 +98,7 @@ IN_CHILD static int change_user(struct launch *launch)
 {
     const struct account *account = launch->what->account;
 
-    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    give_up_capabilities();
     if (!account->change) {
         return 0;
     }
@@ -123,8 +145,10 @@ IN_CHILD static int set_descriptors(struct launch *launch)
 /* What only a process of its own gets, and what must be done while we are still privileged. */
 IN_CHILD static int set_apart(struct launch *launch)
 {
-    if (launch->what->cgroup_fd != -1 && write(launch->what->cgroup_fd, "0", 1) == -1) {
-        return fail(launch, SPAWN_CGROUP);
+    if (launch->what->cgroup_fd != -1) {
+        ssize_t entered = write(launch->what->cgroup_fd, "0", 1);
+
+        (void)entered; /* outside of it a run is only harder to kill: no reason not to start it */
     }
     if (setpgid(0, 0) == -1) {
         return fail(launch, SPAWN_GROUP);
@@ -257,9 +281,14 @@ static int prepare(struct launch *launch)
     return 0;
 }
 
-/* No handler may run in the child: it would be the worker's, on the worker's memory. */
+/*
+ * No handler may run in the child: it would be the worker's, on the worker's memory.
+ * A change of user makes that memory undumpable, ours too: /proc/self would be root's
+ * from then on, and where /proc hides what is foreign the supervisor could not find us.
+ */
 static pid_t clone_quietly(struct launch *launch, void *stack)
 {
+    bool dumpable = prctl(PR_GET_DUMPABLE) == 1;
     sigset_t all;
     sigset_t before;
     pid_t pid;
@@ -269,6 +298,9 @@ static pid_t clone_quietly(struct launch *launch, void *stack)
     pid = clone(child_main, (char *)stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, launch);
     int error = errno;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    if (dumpable) {
+        (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    }
     errno = error;
     return pid;
 }
@@ -334,9 +366,6 @@ static void explain_step(const struct spawn *what, enum spawn_step step, char *r
         return;
     case SPAWN_FORK:
         (void)snprintf(ret, size, "cannot make a process");
-        return;
-    case SPAWN_CGROUP:
-        (void)snprintf(ret, size, "cannot enter its cgroup");
         return;
     case SPAWN_GROUP:
         (void)snprintf(ret, size, "cannot make a process group");

@@ -33,7 +33,6 @@ struct spawn {
 enum spawn_step {
     SPAWN_PREPARE,
     SPAWN_FORK,
-    SPAWN_CGROUP,
     SPAWN_GROUP,
     SPAWN_NICE,
     SPAWN_INPUT,

@@ -1,6 +1,43 @@
 #include "worker/leader/takeover.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* The configuration allows no longer lease. */
+#define LENGTH_MAX DUR_S(3600)
+
+bool takeover_can_follow(struct epoch stored)
+{
+    /* The database keeps them as signed numbers; half of those leaves room for any timeline. */
+    return stored.generation < INT64_MAX / 2 && stored.number < INT64_MAX / 2;
+}
+
+bool takeover_read_number(const char *text, uint64_t *ret_number)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9') { /* strtoull takes signs and blanks */
+        return false;
+    }
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (errno != 0 || *end != '\0' || number > INT64_MAX) {
+        return false;
+    }
+    *ret_number = number;
+    return true;
+}
+
+dur_ns takeover_read_length(const char *text)
+{
+    uint64_t number;
+
+    if (!takeover_read_number(text, &number) || number > (uint64_t)(LENGTH_MAX / DUR_MS(1))) {
+        return LENGTH_MAX;
+    }
+    return DUR_MS((int64_t)number);
+}
 
 struct epoch takeover_epoch(struct epoch stored, struct server_identity stored_server,
                             struct server_identity now)

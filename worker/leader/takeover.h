@@ -28,6 +28,19 @@
 struct epoch takeover_epoch(struct epoch stored, struct server_identity stored_server,
                             struct server_identity now);
 
+/* takeover_can_follow - can an epoch come after this one? None that was counted up to is too large:
+ * one that is was written by somebody. */
+bool takeover_can_follow(struct epoch stored);
+
+/*
+ * takeover_read_number - a number of the database's, which anybody may have
+ * written: false for what is not a decimal from 0 to INT64_MAX.
+ * takeover_read_length - milliseconds of a term: what cannot be read, or is
+ * longer than any lease can be, is the longest lease.
+ */
+bool takeover_read_number(const char *text, uint64_t *ret_number);
+dur_ns takeover_read_length(const char *text);
+
 /* An earlier term, as the database shows it after ours was opened. */
 struct takeover_term {
     struct server_identity server;

@@ -59,10 +59,11 @@ void term_announce(struct term *t)
     t->kind->announce(t);
 }
 
-void term_stamp(struct term *t, const char *ended_as, const char *end_reason)
+void term_stamp(struct term *t, const char *ended_as, const char *end_reason, bool key_held)
 {
     t->ended_as = ended_as;
     t->end_reason = end_reason;
+    t->key_held = key_held;
     t->kind->stamp(t);
 }
 

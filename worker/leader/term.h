@@ -10,6 +10,7 @@
 #define PGBATON_WORKER_LEADER_TERM_H
 
 #include <ev.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/config.h"
@@ -54,6 +55,7 @@ struct term {
     struct epoch epoch; /* since on_opened */
     const char *ended_as;
     const char *end_reason;
+    bool key_held; /* since term_stamp() */
 };
 
 /* term_open - get ready: connect. NULL: out of memory. */
@@ -73,8 +75,8 @@ void term_look(struct term *t);
 void term_announce(struct term *t);
 
 /* term_stamp - write the end: ended_as "released" or "lost", end_reason a word; both are not
- * copied. */
-void term_stamp(struct term *t, const char *ended_as, const char *end_reason);
+ * copied. key_held: the key is still ours, so no later term can be open. */
+void term_stamp(struct term *t, const char *ended_as, const char *end_reason, bool key_held);
 
 void term_close(struct term *t); /* takes NULL */
 

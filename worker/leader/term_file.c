@@ -19,7 +19,7 @@ struct term_file {
     bool look;
     bool stamp;
     bool had_previous;
-    mono_ns wait_until; /* jobs of the term before may live until then */
+    mono_ns wait_until; /* jobs of the terms before may live until then */
     struct lock_term previous;
     struct lock_term ours;
 };
@@ -54,6 +54,12 @@ static void open_term(struct term_file *f)
         return;
     }
     f->had_previous = rc == 0;
+    if (f->had_previous && !takeover_can_follow(f->previous.epoch)) {
+        failed(f, "there is no epoch to count on from in", -EINVAL);
+        return;
+    }
+    /* Unknown until it was looked at. */
+    f->wait_until = f->had_previous && !f->previous.ended ? MONO_NEVER : 0;
     f->ours = (struct lock_term){
         .epoch = takeover_epoch(f->had_previous ? f->previous.epoch : (struct epoch){0}, nowhere,
                                 nowhere),
@@ -96,7 +102,9 @@ static void look(struct term_file *f)
  */
 static void stamp(struct term_file *f)
 {
-    if (strcmp(f->term.ended_as, "released") == 0 && clock_now() >= f->wait_until) {
+    bool clean = strcmp(f->term.ended_as, "released") == 0 && clock_now() >= f->wait_until;
+
+    if (clean && f->term.key_held) {
         f->ours.ended = true;
         (void)snprintf(f->ours.ended_as, sizeof(f->ours.ended_as), "%s", f->term.ended_as);
         int rc = lock_term_write(path_of(f), &f->ours);

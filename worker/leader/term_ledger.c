@@ -274,7 +274,8 @@ static void on_row_locked(void *ctx, PGresult *result)
 {
     struct term_ledger *l = ctx;
 
-    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
+    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 ||
+        PQnfields(result) != 6) {
         opening_refused(l, result);
         return;
     }
@@ -287,15 +288,19 @@ static void on_row_locked(void *ctx, PGresult *result)
     }
     if (number_at(result, 0, 5) != 1) {
         failed(l,
-               "the ledger's connection does not see the key held by backend %d: it leads to "
-               "another server",
+               "the ledger's connection does not see the key held by backend %d: that session has "
+               "ended, or this connection leads to another server",
                l->term.lock_pid);
         return;
     }
-    const struct epoch stored = {
-        .generation = number_at(result, 0, 0),
-        .number = number_at(result, 0, 1),
-    };
+    struct epoch stored;
+    if (!takeover_read_number(PQgetvalue(result, 0, 0), &stored.generation) ||
+        !takeover_read_number(PQgetvalue(result, 0, 1), &stored.number) ||
+        !takeover_can_follow(stored)) {
+        failed(l, "election '%s' has the epoch %s.%s, after which none can come: somebody wrote it",
+               config_of(l)->election.name, PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
+        return;
+    }
     const struct server_identity server = {
         .system_id = number_at(result, 0, 3),
         .timeline = (uint32_t)number_at(result, 0, 4),
@@ -342,10 +347,11 @@ static struct takeover_term term_at(const PGresult *result, int row)
         .server = {.system_id = number_at(result, row, 0),
                    .timeline = (uint32_t)number_at(result, row, 1)},
         .ended_cleanly = strcmp(ended_as, "released") == 0 || strcmp(ended_as, "fenced") == 0,
-        .lease = DUR_MS(number_at(result, row, 3)),
-        .heartbeat = DUR_MS(number_at(result, row, 4)),
-        .loss_grace = DUR_MS(number_at(result, row, 5)),
-        .superseded_ago = DUR_MS(number_at(result, row, 6)),
+        .lease = takeover_read_length(PQgetvalue(result, row, 3)),
+        .heartbeat = takeover_read_length(PQgetvalue(result, row, 4)),
+        .loss_grace = takeover_read_length(PQgetvalue(result, row, 5)),
+        /* Of the newest it is the present, whatever the server's clock has done meanwhile. */
+        .superseded_ago = row == 0 ? 0 : takeover_read_length(PQgetvalue(result, row, 6)),
     };
 }
 
@@ -357,7 +363,8 @@ static void on_looked(void *ctx, PGresult *result)
     struct takeover takeover = one_lease(l);
 
     grant_wish(l, WISH_LOOK);
-    if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) <= TERMS_MAX) {
+    if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) <= TERMS_MAX &&
+        PQnfields(result) == 7) {
         int count = PQntuples(result);
         for (int i = 0; i < count; i++) {
             terms[i] = term_at(result, i);
@@ -459,16 +466,19 @@ static void stamp(struct term_ledger *l)
     char sql[SQL_MAX];
     char generation[24];
     char number[24];
+    char incarnation[24];
     const char *const values[] = {config_of(l)->election.name, generation, number, l->term.ended_as,
-                                  l->term.end_reason};
+                                  l->term.end_reason,          incarnation};
 
     (void)snprintf(generation, sizeof(generation), "%" PRIu64, l->term.epoch.generation);
     (void)snprintf(number, sizeof(number), "%" PRIu64, l->term.epoch.number);
+    (void)snprintf(incarnation, sizeof(incarnation), "%016" PRIx64, l->term.options.incarnation);
     print_sql(sql,
               "UPDATE %s.term SET ended_at = clock_timestamp(), ended_as = $4, end_reason = $5 "
-              "WHERE election = $1 AND generation = $2 AND number = $3 AND ended_at IS NULL",
+              "WHERE election = $1 AND generation = $2 AND number = $3 AND incarnation = $6 "
+              "AND ended_at IS NULL",
               l->schema);
-    ask_with(l, sql, 5, values, on_stamped);
+    ask_with(l, sql, 6, values, on_stamped);
 }
 
 /* ---- one thing after the other ---- */

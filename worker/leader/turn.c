@@ -83,8 +83,8 @@ static void lose(struct turn *t, enum end_reason reason, dur_ns grace, struct tu
         return;
     }
     act(out, TURN_TERMINATE_JOBS);
-    t->kill_at = t->now + grace;
-    t->limit = t->now + t->rules.lease; /* where there is no D */
+    t->kill_at = earlier(t->kill_at, t->now + grace); /* one that drains has a limit already */
+    t->limit = t->now + t->rules.lease;               /* where there is no D */
     if (t->deadline != MONO_NEVER) {
         t->kill_at = earlier(t->kill_at, t->deadline - t->rules.kill_margin);
         t->limit = t->deadline;
@@ -150,6 +150,12 @@ static void drain(struct turn *t, const struct turn_event *ev, struct turn_actio
     act(out, TURN_DRAIN_JOBS);
 }
 
+/* What cannot be killed must not be a reason to renew for ever. */
+static mono_ns leave_limit(const struct turn *t, dur_ns grace)
+{
+    return t->now + grace + t->rules.lease;
+}
+
 /* The supervisor is gone, or somebody wants this process gone: end the jobs, release, exit. */
 static void leave(struct turn *t, dur_ns grace, struct turn_actions *out)
 {
@@ -161,7 +167,8 @@ static void leave(struct turn *t, dur_ns grace, struct turn_actions *out)
     t->state = WORKER_DRAINING;
     t->drain_until = t->now;
     t->kill_at = t->now + grace;
-    t->over_by = MONO_NEVER; /* D is the limit */
+    t->over_by = MONO_NEVER;
+    t->limit = leave_limit(t, grace);
     if (grace > 0) {
         act(out, TURN_TERMINATE_JOBS);
     } else {
@@ -193,6 +200,7 @@ static void campaigning(struct turn *t, const struct turn_event *ev, struct turn
         fail(t, END_STOP, out);
     } else if (ev->type == TURN_GRANTED) {
         t->state = WORKER_OPENING;
+        t->limit = t->now + t->rules.open_limit;
         act(out, TURN_OPEN_TERM);
     } else if (ev->type == TURN_LOCK_FAILED || ev->type == TURN_STAND_DOWN) {
         fail(t, ev->reason, out);
@@ -212,6 +220,7 @@ static void elected_when_all_is_known(struct turn *t, struct turn_actions *out)
         return;
     }
     t->elected = true;
+    t->limit = MONO_NEVER;
     t->wait_until = t->now + t->wait;
     act(out, TURN_SEND_ELECTED);
     if (t->wait > 0) {
@@ -222,24 +231,32 @@ static void elected_when_all_is_known(struct turn *t, struct turn_actions *out)
     }
 }
 
-/* Told to stop before ELECTED: a term that is in the database gets its end written first. */
-static void break_off(struct turn *t, const struct turn_event *ev, struct turn_actions *out)
+/* It ends before ELECTED with the key still ours: a term that is in the database gets its end
+ * written first. */
+static void break_off(struct turn *t, enum end_reason reason, mono_ns over_by,
+                      struct turn_actions *out)
 {
-    enum end_reason reason = t->leaving ? END_STOP : ev->reason;
-
     if (!t->opened) {
         fail(t, reason, out);
         return;
     }
     t->reason = reason;
-    t->over_by = t->leaving ? MONO_NEVER : ev->over_by;
+    t->over_by = over_by;
     stamp(t, out);
 }
 
 static void opening(struct turn *t, const struct turn_event *ev, struct turn_actions *out)
 {
-    if (t->leaving || ev->type == TURN_STAND_DOWN) {
-        break_off(t, ev, out);
+    if (t->leaving) {
+        break_off(t, END_STOP, MONO_NEVER, out);
+        return;
+    }
+    if (ev->type == TURN_STAND_DOWN) {
+        break_off(t, ev->reason, ev->over_by, out);
+        return;
+    }
+    if (t->now >= t->limit) {
+        break_off(t, END_TERM_FAILED, MONO_NEVER, out);
         return;
     }
     switch (ev->type) {
@@ -348,10 +365,16 @@ static void draining(struct turn *t, const struct turn_event *ev, struct turn_ac
     } else if (ev->type == TURN_STAND_DOWN) {
         hurry(t, ev->over_by, ev->reason, out);
     } else if (ev->type == TURN_TERMINATED || ev->type == TURN_ORPHANED) {
+        t->limit = earlier(t->limit, leave_limit(t, grace_of(t, ev)));
         hurry(t, t->now + grace_of(t, ev), END_STOP, out);
     }
     if (t->state == WORKER_DRAINING && t->now >= t->kill_at) {
         kill_jobs(t, out);
+    }
+    if (t->state == WORKER_DRAINING && t->now >= t->limit) {
+        /* RELEASED is not said: what is alive is the supervisor's to kill, or the kernel's. */
+        act(out, TURN_CLOSE_KEY);
+        finish(t, out);
     }
 }
 
@@ -422,7 +445,7 @@ static void check(const struct turn *t)
     if (t->state == WORKER_LEADING || t->state == WORKER_DRAINING) {
         assert(t->jobs_began);
     }
-    if (t->state == WORKER_STAMPING || t->state == WORKER_RELEASING) {
+    if (t->state == WORKER_OPENING || t->state == WORKER_STAMPING || t->state == WORKER_RELEASING) {
         assert(t->limit != MONO_NEVER); /* nothing waits for ever */
     }
 }
@@ -482,7 +505,8 @@ mono_ns turn_wake_at(const struct turn *t)
     case WORKER_WAITING:
         return t->wait_until;
     case WORKER_DRAINING:
-        return t->killed ? MONO_NEVER : t->kill_at;
+        return t->killed ? t->limit : earlier(t->kill_at, t->limit);
+    case WORKER_OPENING:
     case WORKER_STAMPING:
     case WORKER_RELEASING:
         return t->limit;
@@ -493,7 +517,6 @@ mono_ns turn_wake_at(const struct turn *t)
         return t->key_closed ? MONO_NEVER : t->limit;
     case WORKER_IDLE:
     case WORKER_CAMPAIGNING:
-    case WORKER_OPENING:
     case WORKER_LEADING:
     case WORKER_GONE:
     case WORKER_STATE_COUNT:
@@ -517,6 +540,9 @@ bool turn_leads(const struct turn *t)
 
 const char *turn_ended_as(const struct turn *t)
 {
+    if (!t->elected) {
+        return "released";
+    }
     switch (t->reason) {
     case END_STOP:
     case END_STEP_DOWN:

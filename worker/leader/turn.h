@@ -127,6 +127,7 @@ struct turn_rules {
     dur_ns stop_grace;
     dur_ns loss_grace;
     dur_ns kill_margin;
+    dur_ns open_limit; /* how long the opening of a term may take */
 };
 
 struct turn {
@@ -151,7 +152,7 @@ struct turn {
     mono_ns drain_until; /* DRAINING: jobs may end by themselves until then */
     mono_ns over_by;     /* DRAINING, STAMPING: all of it, the key too */
     mono_ns kill_at;     /* DRAINING, LOSING: SIGKILL to what is left */
-    mono_ns limit;       /* STAMPING, RELEASING, LOSING: no longer than this */
+    mono_ns limit; /* OPENING, STAMPING, RELEASING, LOSING, DRAINING when leaving: no longer */
 };
 
 void turn_init(struct turn *t, const struct turn_rules *rules, mono_ns now);
@@ -171,7 +172,8 @@ bool turn_may_start(const struct turn *t, mono_ns now);
 /* turn_leads - from the grant to the end of the turn. */
 bool turn_leads(const struct turn *t);
 
-/* turn_ended_as - "released" where the key was held until the last job was gone, else "lost". */
+/* turn_ended_as - "released" where no job can have outlived the key, of a term that never had one
+ * too, so that nobody has to wait after it; else "lost". Why it ended is t->reason in both. */
 const char *turn_ended_as(const struct turn *t);
 
 #endif

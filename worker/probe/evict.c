@@ -34,7 +34,7 @@ void evict_stuck(struct shell *pg, const struct look *look, mono_ns now)
     const struct probe *p = pg->probe;
     bool seat_ours = look->seat.session.pid == session_backend_pid(pg->session);
 
-    if (p->seat.state != SEAT_HELD || !look_is_holder(&look->term, &look->key.session)) {
+    if (p->seat.state != SEAT_HELD || !look_is_of_term(&look->term, &look->key.session)) {
         pg->key_watch = (struct stuck_watch){0};
     } else if (stuck_look(&pg->key_watch, &look->key.session, look->term.lease, now)) {
         end_holder(pg, &look->key, "leader");
@@ -103,6 +103,7 @@ void evict_on_blockers(struct shell *pg, PGresult *result)
     }
 }
 
+/* With a second to die in: the signal alone says nothing about a backend that is stopped. */
 void evict_ask_end(struct shell *pg)
 {
     const struct ending *ending = &pg->endings[0];
@@ -113,15 +114,16 @@ void evict_ask_end(struct shell *pg)
     (void)snprintf(pid, sizeof(pid), "%d", ending->pid);
     (void)snprintf(blocked, sizeof(blocked), "%d", ending->blocked);
     if (ending->backend_start[0] == '\0') {
-        postgres_ask(pg,
-                     "SELECT pg_terminate_backend(b.pid) FROM unnest(pg_blocking_pids($2::int)) "
-                     "AS b(pid) WHERE b.pid = $1::int LIMIT 1",
-                     2, values, POSTGRES_LIMIT);
+        postgres_ask(
+            pg,
+            "SELECT pg_terminate_backend(b.pid, 1000) FROM unnest(pg_blocking_pids($2::int)) "
+            "AS b(pid) WHERE b.pid = $1::int LIMIT 1",
+            2, values, POSTGRES_LIMIT);
         return;
     }
     values[1] = ending->backend_start;
     postgres_ask(pg,
-                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                 "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity "
                  "WHERE pid = $1::int AND backend_start = $2::timestamptz",
                  2, values, POSTGRES_LIMIT);
 }
@@ -137,11 +139,12 @@ static void log_ending(const struct ending *ending, const PGresult *result)
         log_warn("session_ended", "was=%s pid=%d application_name=%s", ending->what, ending->pid,
                  log_text(ending->application).is);
     } else {
-        log_error("session_stays",
-                  "was=%s pid=%d application_name=%s error=%s hint=\"end it with "
-                  "pg_terminate_backend()\"",
-                  ending->what, ending->pid, log_text(ending->application).is,
-                  log_text(answered ? "" : PQresultErrorMessage(result)).is);
+        log_error(
+            "session_stays",
+            "was=%s pid=%d application_name=%s error=%s hint=\"end this process of the "
+            "server by other means\"",
+            ending->what, ending->pid, log_text(ending->application).is,
+            log_text(answered ? "it does not react to SIGTERM" : PQresultErrorMessage(result)).is);
     }
 }
 

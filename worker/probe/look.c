@@ -144,11 +144,16 @@ bool look_read(const PGresult *rows, bool with_term, int witness_pid, struct loo
     return true;
 }
 
-bool look_is_holder(const struct look_term *term, const struct stuck_sight *holder)
+bool look_is_of_term(const struct look_term *term, const struct stuck_sight *holder)
 {
-    return term->known && !term->ended && holder->pid > 0 && term->backend_pid == holder->pid &&
+    return term->known && holder->pid > 0 && term->backend_pid == holder->pid &&
            term->backend_start[0] != '\0' &&
            strcmp(term->backend_start, holder->backend_start) == 0;
+}
+
+bool look_is_holder(const struct look_term *term, const struct stuck_sight *holder)
+{
+    return !term->ended && look_is_of_term(term, holder);
 }
 
 enum holder_kind look_kind(const struct look *look, uint64_t incarnation, int lock_pid)

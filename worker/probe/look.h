@@ -53,7 +53,11 @@ int look_sql(const struct config *cfg, bool with_term, char *ret_sql, size_t siz
 /* look_read - what it answered. False: not the rows that were asked for. */
 bool look_read(const PGresult *rows, bool with_term, int witness_pid, struct look *ret_look);
 
-/* look_is_holder - is the key's holder the very session that the current term records? */
+/* look_is_of_term - is this the very session that the current term records? It may have the key
+ * still, stuck, when the term was stamped as lost or fenced long ago. */
+bool look_is_of_term(const struct look_term *term, const struct stuck_sight *holder);
+
+/* look_is_holder - the same, and the term goes on: whoever has the key leads. */
 bool look_is_holder(const struct look_term *term, const struct stuck_sight *holder);
 
 /*

@@ -70,6 +70,7 @@ struct shell {
 
     struct session_name name; /* as the server shows it */
     struct message_fenced fenced;
+    bool fleet_waits; /* the monitor, for the answer to fleet_request */
     uint64_t fleet_request;
 };
 

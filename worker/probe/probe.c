@@ -43,7 +43,7 @@ static void report_taken(struct probe *p, bool poll)
     p->kind->where(p->shell, &m.u.seat);
     m.u.seat.poll = poll;
     if (!poll) {
-        log_info("seat_taken", "election=%s instance=%s epoch=%s",
+        log_info("seat_taken", "election=%s instance=%s epoch=%s reason=\"it was free\"",
                  log_text(p->cfg->election.name).is, log_text(p->cfg->pgbaton.instance).is,
                  epoch_text(p->shown.leader_epoch).is);
         report_seat(p, true);
@@ -73,7 +73,7 @@ static void carry_out(struct probe *p, enum seat_action action, enum end_reason 
         p->kind->connect(p->shell);
         break;
     case SEAT_LOOK:
-        report_alive(p);
+        report_alive_in_passing(p);
         p->kind->look(p->shell);
         break;
     case SEAT_TAKE:

@@ -62,6 +62,8 @@ void probe_forget_retired(struct probe *p);
  * the process. */
 void report_send(struct probe *p, enum message_type type, struct message *m);
 void report_alive(struct probe *p);
+/* We are awake anyway: say so, if nothing was sent for a while. */
+void report_alive_in_passing(struct probe *p);
 void report_sight(struct probe *p, const struct sight *seen);
 void report_down(struct probe *p, bool refused, const char *text);
 void report_up(struct probe *p, const char *server_version);

@@ -9,6 +9,7 @@
 #include "worker/database/schema.h"
 #include "worker/probe/fleet.h"
 #include "worker/probe/postgres.h"
+#include "worker/probe/witness.h"
 
 /* Giving up: what is not answered by then is given up by closing the session. */
 #define GIVE_LIMIT DUR_S(1)
@@ -41,6 +42,12 @@ static bool wants(const struct shell *pg, enum want want)
     return (pg->wants & (1u << want)) != 0;
 }
 
+static void answer_fleet(struct shell *pg, json_t *instances)
+{
+    pg->fleet_waits = false;
+    fleet_reply(&pg->probe->peer, pg->fleet_request, instances);
+}
+
 void postgres_lost(struct shell *pg, enum end_reason reason, bool refused, const char *text)
 {
     char kept[REASON_MAX]; /* the text may be the session's own */
@@ -51,8 +58,8 @@ void postgres_lost(struct shell *pg, enum end_reason reason, bool refused, const
     pg->ready = false;
     pg->leased = false;
     pg->ending_count = 0;
-    if (wants(pg, WANT_FLEET)) {
-        fleet_reply(&pg->probe->peer, pg->fleet_request, NULL);
+    if (pg->fleet_waits) {
+        answer_fleet(pg, NULL);
     }
     pg->wants &= 1u << WANT_FENCE;
     shell_disconnected(pg->probe, reason, refused, kept);
@@ -165,22 +172,22 @@ static void ask_look(struct shell *pg)
     postgres_ask(pg, sql, 1, values, POSTGRES_LIMIT);
 }
 
-/* What is seen by a look that was sent before our worker led says nothing about it. */
-static int witnessed_pid(const struct shell *pg)
+static struct witness witness_of(const struct shell *pg)
 {
     const struct probe *p = pg->probe;
 
-    return p->leads && pg->asked_at >= p->lead_at ? p->lead.lock_pid : 0;
+    return (struct witness){
+        .lock_pid = p->leads ? p->lead.lock_pid : 0,
+        .since = p->lead_at,
+        .server = p->lead.server,
+    };
 }
 
-static enum witness_verdict verdict_of(const struct shell *pg, const struct look *look)
+static int witnessed_pid(const struct shell *pg)
 {
-    const struct probe *p = pg->probe;
+    struct witness witness = witness_of(pg);
 
-    if (witnessed_pid(pg) <= 0 || !identity_equal(session_identity(pg->session), p->lead.server)) {
-        return WITNESS_UNKNOWN;
-    }
-    return look->witness_holds ? WITNESS_CONFIRMS : WITNESS_DENIES;
+    return witness_pid(&witness, pg->asked_at);
 }
 
 /* The answer was made somewhere between question and answer: the middle, give or take the half of
@@ -211,13 +218,15 @@ static bool must_poll(struct shell *pg)
 
 static struct sight sight_of(struct shell *pg, const struct look *look)
 {
+    struct witness witness = witness_of(pg);
     struct sight sight = {
         .holder = look_kind(look, pg->probe->incarnation, witnessed_pid(pg)),
         .holder_pid = look->key.session.pid,
         .seat_free = look->seat.session.pid == 0,
         .seat_other = look->seat.session.pid != 0 &&
                       look->seat.session.pid != session_backend_pid(pg->session),
-        .witness = verdict_of(pg, look),
+        .witness = witness_verdict(&witness, pg->asked_at, session_identity(pg->session),
+                                   look->witness_holds),
         .epoch = look->term.epoch,
         .poll = must_poll(pg),
     };
@@ -331,7 +340,7 @@ static void on_fleet(struct shell *pg, PGresult *result)
     json_t *instances =
         PQresultStatus(result) == PGRES_TUPLES_OK ? fleet_instances(pg->probe->cfg, result) : NULL;
 
-    fleet_reply(&pg->probe->peer, pg->fleet_request, instances);
+    answer_fleet(pg, instances);
 }
 
 /* ---- one question at a time ---- */
@@ -529,6 +538,7 @@ static void postgres_fleet(struct shell *pg, uint64_t request)
         return;
     }
     pg->fleet_request = request;
+    pg->fleet_waits = true;
     want_now(pg, WANT_FLEET);
 }
 

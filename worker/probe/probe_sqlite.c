@@ -64,8 +64,8 @@ static void sqlite_connect(struct shell *s)
     int fd = lock_file_open(path_of(s), text, sizeof(text));
 
     assert(s->fd == -1);
-    if (fd < 0) {
-        lost(s, END_CONNECT_FAILED, text);
+    if (fd < 0) { /* a lock file on a network file system stays there */
+        shell_disconnected(s->probe, END_CONNECT_FAILED, fd == -EREMOTE, text);
         return;
     }
     s->fd = fd;

@@ -34,6 +34,13 @@ void report_alive(struct probe *p)
     report_send(p, MESSAGE_ALIVE, NULL);
 }
 
+void report_alive_in_passing(struct probe *p)
+{
+    if (p->alive_at - clock_now() <= ALIVE_AFTER / 2) {
+        report_alive(p);
+    }
+}
+
 static void send_fleet(struct probe *p, const struct message_fleet *fleet)
 {
     struct message m = {.u.fleet = *fleet};

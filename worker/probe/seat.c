@@ -6,7 +6,7 @@
 #define BACKOFF_LEAST DUR_MS(500)
 /* All followers hear of a new term at once: they look one after the other. */
 #define NOTIFY_SPREAD DUR_MS(20)
-/* After the seat was given back, another one has taken it by then. */
+/* After the seat was given back, or another one was faster, somebody else has it by then. */
 #define NEXT_HEIR_WITHIN DUR_MS(500)
 
 const char *seat_state_name(enum seat_state state)
@@ -170,13 +170,26 @@ static void on_taken(struct seat *seat, struct seat_actions *actions)
     act(actions, SEAT_REPORT_TAKEN);
 }
 
-/* Who takes it next, if anybody: a step-down soon after the election depends on it. */
+/* Whoever asks for the seat or has it does not hear of new terms: look what there is by now. */
+static void watch_again(struct seat *seat, const struct seat_event *event)
+{
+    seat->state = SEAT_WATCHING;
+    seat->wake_at = least(seat->wake_at, event->now + NEXT_HEIR_WITHIN);
+}
+
+static void on_refused(struct seat *seat, const struct seat_event *event)
+{
+    assert(seat->state == SEAT_TAKING);
+
+    watch_again(seat, event);
+}
+
+/* Who takes it next, if anybody: a step-down soon after the election depends on it, too. */
 static void on_given(struct seat *seat, const struct seat_event *event)
 {
     assert(seat->state == SEAT_GIVING);
 
-    seat->state = SEAT_WATCHING;
-    seat->wake_at = least(seat->wake_at, event->now + NEXT_HEIR_WITHIN);
+    watch_again(seat, event);
 }
 
 static void on_seek(struct seat *seat, const struct seat_event *event)
@@ -230,8 +243,7 @@ void seat_step(struct seat *seat, const struct seat_event *event, struct prng *r
         on_taken(seat, ret_actions);
         break;
     case SEAT_ON_REFUSED:
-        assert(seat->state == SEAT_TAKING);
-        seat->state = SEAT_WATCHING;
+        on_refused(seat, event);
         break;
     case SEAT_ON_GIVEN:
         on_given(seat, event);
