@@ -350,15 +350,34 @@ static int parse_words(struct value *v)
     return 0;
 }
 
-/* Is the name of this word also that of an earlier one? */
-static bool name_repeats(char *const *words, size_t index, size_t length)
+static int by_name(const void *a, const void *b)
 {
-    for (size_t i = 0; i < index; i++) {
-        if (strncmp(words[i], words[index], length + 1) == 0) {
-            return true;
+    const char *one = *(char *const *)a;
+    const char *other = *(char *const *)b;
+    size_t length = strcspn(one, "=");
+    size_t other_length = strcspn(other, "=");
+    int order = memcmp(one, other, length < other_length ? length : other_length);
+
+    return order != 0 ? order : (length > other_length) - (length < other_length);
+}
+
+/* A word whose name another one has too; NULL: there is none. Sorted, or thousands would take
+ * seconds in each job. */
+static const char *repeated_name(struct value *v, char *const *words, size_t count)
+{
+    char **sorted = count < 2 ? NULL : config_memory_take(v->memory, count * sizeof(*sorted));
+
+    if (sorted == NULL) {
+        return NULL; /* too few, or no memory, which is noted */
+    }
+    memcpy(sorted, words, count * sizeof(*sorted));
+    qsort(sorted, count, sizeof(*sorted), by_name);
+    for (size_t i = 1; i < count; i++) {
+        if (by_name(&sorted[i - 1], &sorted[i]) == 0) {
+            return sorted[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 /* Values are not repeated in a refusal, nor words that are all value. */
@@ -378,9 +397,13 @@ static int parse_environment(struct value *v)
             return refuse(v, "word %zu is not NAME=VALUE; quote a value with blanks: NAME='a b'",
                           i + 1);
         }
-        if (name_repeats(words, i, length)) {
-            return refuse(v, "%.*s is there twice; keep one of the two", (int)length, words[i]);
-        }
+    }
+
+    const char *repeated = rc == 0 ? repeated_name(v, words, count) : NULL;
+
+    if (repeated != NULL) {
+        return refuse(v, "%.*s is there twice; keep one of the two", (int)strcspn(repeated, "="),
+                      repeated);
     }
     if (rc == 0) {
         put(v, &words, sizeof(words));

@@ -60,19 +60,21 @@ static void print_takeover(const struct config_election *e, FILE *to)
     struct duration_text lease = duration_text(e->lease);
     struct duration_text silent = duration_text(check_budget_silent(e));
     struct duration_text look = duration_text(e->retry_interval);
+    bool waits = e->takeover_delay > 0;
     const char *grant = e->mode == MODE_HEIR ? "a round trip and a commit" : "a look and a commit";
 
     (void)fprintf(to, "takeover, from the fault to the next leader's jobs:\n");
     (void)fprintf(to, "  %-44s %s\n", "stop, step-down", grant);
-    (void)fprintf(to, "  %-44s %s, and %s\n", "instance killed, container removed", grant,
-                  delay.is);
-    (void)fprintf(to, "  %-44s time to kill its jobs, %s, and at most %s\n",
-                  "worker crashed, supervisor killed", grant, delay.is);
+    (void)fprintf(to, "  %-44s %s%s%s\n", "instance killed, container removed", grant,
+                  waits ? ", and " : "", waits ? delay.is : "");
+    (void)fprintf(to, "  %-44s time to kill its jobs, %s%s%s\n",
+                  "worker crashed, supervisor killed", grant, waits ? ", and at most " : "",
+                  waits ? delay.is : "");
     (void)fprintf(to, "  %-44s at most %s (lease + takeover_delay%s)\n",
                   "hung, stopped, network cut, host gone", silent.is,
                   e->mode == MODE_POLL ? " + a look" : "");
-    (void)fprintf(to, "  %-44s %s, and %s\n", "session ended by the server, server crashed", grant,
-                  delay.is);
+    (void)fprintf(to, "  %-44s %s%s%s\n", "session ended by the server, server crashed", grant,
+                  waits ? ", and " : "", waits ? delay.is : "");
     (void)fprintf(to, "  %-44s %s (one lease)\n", "standby promoted, database restored", lease.is);
     if (e->mode == MODE_POLL) {
         (void)fprintf(to, "  a follower looks every %s (%u%% jitter)\n", look.is, e->retry_jitter);

@@ -115,6 +115,9 @@ static int watch(const struct config *cfg, const struct status_options *options)
             return EXIT_CODE_FAILED;
         }
         if (sigtimedwait(&set, NULL, &second) > 0) {
+            if (clear) {
+                (void)fputc('\n', stdout); /* behind the terminal's ^C */
+            }
             return EXIT_CODE_DONE;
         }
         if (!clear && !options->json) {

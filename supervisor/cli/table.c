@@ -6,25 +6,27 @@
 
 #include "common/utf8.h"
 
-/* How many bytes at text must be escaped: a control character, or a byte that is no UTF-8, which
- * some terminals obey too. 0: none. */
-static size_t unsafe_length(const char *text)
+/* What stands at text: a character as it is, or bytes that must be escaped: a control character, or
+ * a byte that is no UTF-8, which some terminals obey too. Returns how many bytes it has. */
+static size_t piece_at(const char *text, bool *ret_safe)
 {
     size_t length = utf8_length(text);
 
-    if (length == 0) {
-        return 1;
-    }
-    return utf8_is_control(text) ? length : 0;
+    *ret_safe = length > 0 && !utf8_is_control(text);
+    return length > 0 ? length : 1;
 }
 
 void print_safe(FILE *to, const char *text)
 {
-    while (*text != '\0') {
-        size_t length = unsafe_length(text);
+    bool safe;
 
-        if (length == 0) {
-            (void)fputc(*text++, to);
+    while (*text != '\0') {
+        size_t length = piece_at(text, &safe);
+
+        if (safe) {
+            (void)fwrite(text, 1, length, to);
+            text += length;
+            continue;
         }
         for (; length > 0; length--) {
             (void)fprintf(to, "\\x%02x", (unsigned)(unsigned char)*text++);
@@ -32,20 +34,17 @@ void print_safe(FILE *to, const char *text)
     }
 }
 
-/* Columns on the terminal: the bytes that begin a character, and four for each escaped one. */
+/* Columns on the terminal: one a character, and four for each escaped byte. */
 static size_t width(const char *text)
 {
     size_t columns = 0;
+    bool safe;
 
     while (*text != '\0') {
-        size_t length = unsafe_length(text);
+        size_t length = piece_at(text, &safe);
 
-        if (length > 0) {
-            columns += 4 * length;
-            text += length;
-        } else {
-            columns += ((unsigned char)*text++ & 0xc0) != 0x80;
-        }
+        columns += safe ? 1 : 4 * length;
+        text += length;
     }
     return columns;
 }

@@ -70,9 +70,7 @@ void fleet_check(struct fleet *f)
     diary_check(&f->diary);
     poller_check(&f->poller);
     for (size_t i = 0; i < f->count; i++) {
-        char *log = text_read(f->member[i].log);
-        cr_expect_null(strstr(log, "Assertion"), "%s:\n%s", f->member[i].name, log);
-        free(log);
+        instance_check_log(&f->member[i]);
     }
 }
 

@@ -201,11 +201,23 @@ struct instance *instances_wait_leader(struct instance *list, size_t count)
     return fleet.leader;
 }
 
+void instance_check_log(const struct instance *i)
+{
+    static const char *const bugs[] = {"Assertion", "Sanitizer", "runtime error:"};
+    char *log = text_read(i->log);
+
+    for (size_t n = 0; n < sizeof bugs / sizeof bugs[0]; n++) {
+        cr_expect_null(strstr(log, bugs[n]), "%s:\n%s", i->name, log);
+    }
+    free(log);
+}
+
 int instance_wait_exit(struct instance *i)
 {
     int code = program_wait(&i->supervisor, WAIT_LIMIT);
 
     cr_assert(code >= 0, "%s does not end:\n%s", i->name, text_tail(i->log));
+    instance_check_log(i);
     return code;
 }
 

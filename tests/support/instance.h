@@ -38,8 +38,7 @@ struct instance_settings {
 };
 
 /* Numbers of an election that tests can wait for, and whose lease is never in the way. */
-#define ELECTION_CALM                                                                              \
-    "retry_interval = 300ms\nlease = 30s\nheartbeat = 500ms\n"
+#define ELECTION_CALM "retry_interval = 300ms\nlease = 30s\nheartbeat = 500ms\n"
 /* And those of one where the lease is what is tested. */
 #define ELECTION_SHORT                                                                             \
     "retry_interval = 300ms\nlease = 3s\nheartbeat = 200ms\nstop_grace = 500ms\nloss_grace = "     \
@@ -77,6 +76,10 @@ bool instance_leads(const struct instance *i);
 /* instances_wait_leader - until exactly one of the count leads: that one. Ends the test at the
  * limit. */
 struct instance *instances_wait_leader(struct instance *list, size_t count);
+
+/* instance_check_log - no process of it has asserted, or was stopped by a sanitizer: a child would
+ * only be started again, and a test could pass all the same. instance_wait_exit does this too. */
+void instance_check_log(const struct instance *i);
 
 /* instance_wait_exit - the exit code. Ends the test, with the log, at the limit. */
 int instance_wait_exit(struct instance *i);

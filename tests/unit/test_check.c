@@ -100,6 +100,8 @@ static const struct {
         "no election: every instance runs the jobs", "pgbaton.ini:2: warning: [database] dsn: none means no election"},
     {"no waiting", "[database]\ndsn = host=h\n[election]\nname = x\ntakeover_delay = 0\n", EXIT_CODE_DONE,
         "ok", "pgbaton.ini:5: warning: [election] takeover_delay: 0 means that a new leader never waits: when the server ends the old leader's session, jobs of both may overlap"},
+    {"no waiting, in the budget", "[database]\ndsn = host=h\n[election]\nname = x\ntakeover_delay = 0\n", EXIT_CODE_DONE,
+        "instance killed, container removed           a round trip and a commit\n", ""},
     {"no waiting, and no lease", "[database]\ndsn = sqlite:/x\n[election]\ntakeover_delay = 0\n", EXIT_CODE_DONE,
         "ok", "pgbaton.ini:4: warning: [election] takeover_delay: 0 means that a new leader never waits: what outlives a killed instance may overlap"},
     {"a hang costs the lease and the wait", "[database]\ndsn = host=h\n[election]\nname = x\n", EXIT_CODE_DONE,

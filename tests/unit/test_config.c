@@ -534,3 +534,26 @@ Test(config, many_jobs, .timeout = 20)
     cr_expect_str_eq(r.cfg->jobs[15999].command, "c15999");
     config_fixture_release(&r);
 }
+
+Test(config, many_variables_cost_no_square, .timeout = 20)
+{
+    enum { VARIABLES = 8000, JOBS = 200 };
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+
+    (void)fputs("[jobs]\nenvironment =", to);
+    for (int i = 0; i < VARIABLES; i++) {
+        (void)fprintf(to, " V%d=", i);
+    }
+    for (int i = 0; i < JOBS; i++) {
+        (void)fprintf(to, "\n[job j%d]\nschedule = manual\ncommand = x", i);
+    }
+    cr_assert_eq(fclose(to), 0);
+
+    struct config_result r = config_fixture_read_text(text);
+
+    cr_expect_eq(r.rc, 0);
+    config_fixture_release(&r);
+    free(text);
+}

@@ -43,8 +43,7 @@ Test(consent, step_down)
         enum consent answer = consent_step_down(&cases[i].asked);
 
         cr_expect_eq(answer, cases[i].answer, "%s: %d", cases[i].title, (int)answer);
-        cr_expect_eq(strlen(consent_text(answer)) > 0, answer != CONSENT_NOW, "%s",
-                     cases[i].title);
+        cr_expect_eq(strlen(consent_text(answer)) > 0, answer != CONSENT_NOW, "%s", cases[i].title);
     }
 }
 

@@ -344,8 +344,8 @@ Test(election, one_that_slept_hears_all_renewals_before_it_judges)
     struct election_actions got;
 
     for (mono_ns d = LEASE_ENDS; d <= awake + DUR_S(13); d += DUR_S(1)) {
-        got = feed(&e, (struct election_event){
-                           .type = ELECTION_RENEWED, .now = awake, .deadline = d});
+        got = feed(&e,
+                   (struct election_event){.type = ELECTION_RENEWED, .now = awake, .deadline = d});
         cr_assert_eq(e.state, ELECTION_LEADER);
     }
     got = feed(&e, (struct election_event){.type = ELECTION_TICK});

@@ -12,7 +12,15 @@ static struct {
     struct child child;
     struct channel supervisor;
     struct leader leader;
+    ev_io told; /* so that the loop turns when the worker has spoken */
 } world;
+
+static void on_told(struct ev_loop *loop, ev_io *io, int revents)
+{
+    (void)loop;
+    (void)io;
+    (void)revents;
+}
 
 static void make_world(void)
 {
@@ -21,11 +29,14 @@ static void make_world(void)
     world.child.loop = ev_loop_new(EVFLAG_AUTO);
     cr_assert_eq(channel_pair(1, FROM_SUPERVISOR, FROM_WORKER, &world.supervisor, &world.child.up),
                  0);
+    ev_io_init(&world.told, on_told, world.supervisor.fd, EV_READ);
+    ev_io_start(world.child.loop, &world.told);
 }
 
 static void end_world(void)
 {
     leader_release(&world.leader);
+    ev_io_stop(world.child.loop, &world.told);
     channel_close(&world.child.up);
     channel_close(&world.supervisor);
     ev_loop_destroy(world.child.loop);
@@ -169,6 +180,7 @@ Test(leader, whose_supervisor_takes_no_descriptor_leaves)
 {
     begin("[database]\ndsn = none\n");
     campaign(7);
+    ev_io_stop(world.child.loop, &world.told);
     channel_close(&world.supervisor);
     (void)ev_run(world.child.loop, 0); /* until it breaks the loop */
     cr_expect(world.leader.exit);

@@ -290,6 +290,12 @@ Test(turn, the_limit_of_the_opening_ends_with_it)
     feed(&t, &tick, AT(99000), &got);
     cr_expect_eq(t.state, WORKER_LEADING);
     cr_expect(turn_wake_at(&t) == MONO_NEVER);
+    struct turn_event late = stand_down;
+    late.drain_until = AT(104000);
+    late.over_by = AT(109000);
+    feed(&t, &late, AT(99000), &got);
+    feed(&t, &tick, AT(99001), &got);
+    cr_expect_eq(t.state, WORKER_DRAINING);
 }
 
 Test(turn, nobody_waits_after_a_term_that_never_had_a_job)

@@ -16,10 +16,13 @@ struct init_options {
     const char *role; /* whom to grant the rights; NULL: the role of the dsn */
 };
 
-/* Passwords that libpq repeats in a text are masked by log_text(). */
+/* No password is in it: connect.h sees to that. */
 static int complain(enum exit_code code, const char *text)
 {
-    (void)fprintf(stderr, "pgbaton init-db: %s\n", log_text(text).is);
+    char line[CONNECT_TEXT_MAX];
+
+    connect_one_line(text, line, sizeof(line));
+    (void)fprintf(stderr, "pgbaton init-db: %s\n", line);
     return (int)code;
 }
 
@@ -49,7 +52,7 @@ static void print_sql(const struct config *cfg, const char *create, const char *
 {
     (void)printf(
         "-- The tables of pgbaton, version %d, in schema %s. Running it again changes nothing.\n"
-        "BEGIN;\n%s\n",
+        "BEGIN;\nSET LOCAL client_min_messages = warning;\n\n%s\n",
         SCHEMA_VERSION, cfg->database.schema, create);
     (void)printf(
         "-- What the daemon needs besides CONNECT on the database. Nothing needs a superuser.\n"

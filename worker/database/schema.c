@@ -20,9 +20,8 @@ enum { NAME_BYTES_MAX = 63 }; /* NAMEDATALEN - 1 */
  */
 /* clang-format off */
 static const char create_sql[] =
-    "SELECT pg_catalog.pg_advisory_xact_lock(1885823585, 1953459827);\n"
-    "\n"
     "DO $pgbaton_do$ BEGIN\n"
+    "    PERFORM pg_catalog.pg_advisory_xact_lock(1885823585, 1953459827);\n"
     "    IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace\n"
     "                   WHERE nspname = $L) THEN\n"
     "        CREATE SCHEMA $S;\n"

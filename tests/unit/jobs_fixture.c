@@ -1,0 +1,243 @@
+#include "tests/unit/jobs_fixture.h"
+
+#include <criterion/criterion.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/process_tree.h"
+
+struct world world;
+
+static char scripts[WORLD_JOBS][2000];
+static char *words[WORLD_JOBS][4];
+static char shell[] = "/bin/sh";
+static char dash_c[] = "-c";
+
+static bool on_may_start(void *ctx)
+{
+    (void)ctx;
+    return world.may_start;
+}
+
+static void on_idle(void *ctx)
+{
+    (void)ctx;
+    cr_expect(jobs_idle(world.jobs));
+    cr_expect_eq(jobs_running(world.jobs), 0);
+    world.idle++;
+}
+
+static void on_signal(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct signalfd_siginfo info;
+
+    (void)loop;
+    (void)events;
+    while (read(watcher->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+    }
+    if (jobs_reap(world.jobs, world.helper, &world.helper_status)) {
+        world.helper_ended = true;
+    }
+}
+
+static void on_pulse(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop;
+    (void)watcher;
+    (void)events;
+}
+
+static void watch_children(void)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGCHLD);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    ev_io_init(&world.signals, on_signal, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), EV_READ);
+    ev_io_start(world.loop, &world.signals);
+}
+
+void world_up(void)
+{
+    static const struct jobs_events events = {.may_start = on_may_start, .on_idle = on_idle};
+    char pid[16];
+
+    world.loop = ev_loop_new(0);
+    world.may_start = true;
+    world.log_file = memfd_create("log", MFD_CLOEXEC);
+    log_fd(world.log_file);
+    log_threshold(LEVEL_DEBUG);
+    world.board = scoreboard_create(&world.board_fd);
+    world.jobs = jobs_new(world.loop, world.board, &events, 1);
+    cr_assert_not_null(world.jobs);
+    watch_children();
+    ev_timer_init(&world.pulse, on_pulse, 0.01, 0.01);
+    ev_timer_start(world.loop, &world.pulse);
+    (void)snprintf(world.directory, sizeof(world.directory), "/tmp/pgbaton-jobs-XXXXXX");
+    cr_assert_not_null(mkdtemp(world.directory));
+    cr_assert_eq(setenv("DIR", world.directory, 1), 0);
+    /* For what a job starts beside itself: it ends by itself when a test is killed. */
+    cr_assert_eq(setenv("WAIT", "while [ -e /proc/$TEST ]; do sleep 0.05; done", 1), 0);
+    (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    cr_assert_eq(setenv("TEST", pid, 1), 0);
+    world.cfg = (struct config){
+        .pgbaton = {.instance = "test"},
+        .election = {.name = "main"},
+        .jobs_enabled = true,
+        .jobs = world.job_list,
+    };
+}
+
+/* A test that failed left in the middle. */
+static void end_all(void)
+{
+    mono_ns limit = clock_now() + WORLD_LIMIT;
+
+    if (jobs_idle(world.jobs)) {
+        return;
+    }
+    world.idle = 0;
+    jobs_kill(world.jobs);
+    while (world.idle == 0 && clock_now() < limit) {
+        (void)ev_run(world.loop, EVRUN_ONCE);
+    }
+}
+
+void world_down(void)
+{
+    char command[100];
+
+    end_all();
+    if (jobs_idle(world.jobs)) {
+        jobs_free(world.jobs);
+    }
+    log_fd(2);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", world.directory);
+    (void)system(command);
+}
+
+struct config_job *world_add(const char *name, struct schedule schedule, const char *script)
+{
+    size_t row = world.cfg.job_count++;
+
+    cr_assert(row < WORLD_JOBS);
+    (void)snprintf(scripts[row], sizeof(scripts[row]), "%s", script);
+    words[row][0] = shell;
+    words[row][1] = dash_c;
+    words[row][2] = scripts[row];
+    words[row][3] = NULL;
+    world.job_list[row] = (struct config_job){
+        .name = name,
+        .schedule = schedule,
+        .command = scripts[row],
+        .words = words[row],
+        .grace = DUR_S(30),
+        .umask = -1,
+        .nice = INT_MIN,
+        .enabled = true,
+        .hash = row + 1,
+    };
+    return &world.job_list[row];
+}
+
+void world_begin(void)
+{
+    jobs_configure(world.jobs, &world.cfg);
+    jobs_begin(world.jobs, (struct epoch){1, 7});
+}
+
+const char *world_log(void)
+{
+    static char text[4 << 20];
+    ssize_t length = pread(world.log_file, text, sizeof(text) - 1, 0);
+
+    cr_assert(length >= 0);
+    text[length] = '\0';
+    return text;
+}
+
+bool world_has_logged(const void *what)
+{
+    return strstr(world_log(), what) != NULL;
+}
+
+bool world_is_idle(const void *ctx)
+{
+    (void)ctx;
+    return world.idle > 0;
+}
+
+bool world_has_file(const void *name)
+{
+    char path[200];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", world.directory, (const char *)name);
+    return access(path, F_OK) == 0;
+}
+
+void world_wait_for(const char *title, bool (*fact)(const void *ctx), const void *ctx)
+{
+    mono_ns limit = clock_now() + WORLD_LIMIT;
+
+    while (!fact(ctx)) {
+        cr_assert(clock_now() < limit, "%s: did not come; the log: %s", title, world_log());
+        (void)ev_run(world.loop, EVRUN_ONCE);
+    }
+}
+
+void world_wait_for_log(const char *text)
+{
+    world_wait_for(text, world_has_logged, text);
+}
+
+void world_wait_for_file(const char *name)
+{
+    world_wait_for(name, world_has_file, name);
+}
+
+/* That live: a zombie only waits for its parent. */
+unsigned world_descendants(void)
+{
+    struct pid_set set = {.pids = NULL};
+    unsigned count = 0;
+
+    cr_assert_eq(process_descendants(getpid(), &set), 0);
+    for (size_t i = 0; i < set.count; i++) {
+        count += process_signal(set.pids[i], 0, NULL) == 0;
+    }
+    pid_set_release(&set);
+    return count;
+}
+
+void world_expect_nothing_left(void)
+{
+    cr_expect_eq(world.idle, 1, "told once");
+    cr_expect(jobs_idle(world.jobs));
+    cr_expect_eq(world_descendants(), 0, "a process is left");
+}
+
+void world_drain(dur_ns until, dur_ns over)
+{
+    mono_ns now = clock_now();
+
+    jobs_drain(world.jobs, now + until, now + over);
+    cr_expect_eq(world.idle, 0, "never from inside the call");
+    world_wait_for("idle", world_is_idle, NULL);
+    world_expect_nothing_left();
+}
+
+void world_kill_all(void)
+{
+    jobs_kill(world.jobs);
+    cr_expect_eq(world.idle, 0, "never from inside the call");
+    world_wait_for("idle", world_is_idle, NULL);
+    world_expect_nothing_left();
+}
