@@ -60,9 +60,29 @@ void instance_make(struct instance *i, const struct workdir *w, const char *name
     instance_configure(i, settings);
 }
 
+/*
+ * The binary that this instance's user can execute: another user may have no way to the source
+ * tree (below a home directory of root, say), so it gets a copy in the test's directory.
+ */
+static const char *binary_of(const struct instance *i)
+{
+    static char copy[192];
+    const char *argv[] = {"install", "-m", "755", pgbaton_path(), copy, NULL};
+    struct program_spec spec = {.argv = argv};
+
+    if (i->user == NULL) {
+        return pgbaton_path();
+    }
+    (void)snprintf(copy, sizeof copy, "%s/pgbaton", i->dir);
+    if (access(copy, X_OK) != 0) {
+        cr_assert_eq(program_run(&spec), 0, "cannot copy %s", pgbaton_path());
+    }
+    return copy;
+}
+
 void instance_start(struct instance *i, const char *const *words)
 {
-    const char *argv[WORDS_MAX] = {pgbaton_path(), "run", "-c", i->ini};
+    const char *argv[WORDS_MAX] = {binary_of(i), "run", "-c", i->ini};
     size_t count = 4;
     struct program_spec spec = {.argv = argv,
                                 .environment = i->environment,
@@ -295,7 +315,7 @@ static void run_command(const char *dir, struct outcome *ret, const char *const 
 
 void instance_command(const struct instance *i, struct outcome *ret, const char *command, ...)
 {
-    const char *argv[WORDS_MAX] = {pgbaton_path(), command, "-c", i->ini};
+    const char *argv[WORDS_MAX] = {binary_of(i), command, "-c", i->ini};
     size_t count = 4;
     const char *word;
     va_list args;

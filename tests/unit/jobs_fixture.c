@@ -1,6 +1,7 @@
 #include "tests/unit/jobs_fixture.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -69,6 +71,7 @@ void world_up(void)
 {
     static const struct jobs_events events = {.may_start = on_may_start, .on_idle = on_idle};
     char pid[16];
+    char fifo[100];
 
     world.loop = ev_loop_new(0);
     world.may_start = true;
@@ -84,8 +87,11 @@ void world_up(void)
     (void)snprintf(world.directory, sizeof(world.directory), "/tmp/pgbaton-jobs-XXXXXX");
     cr_assert_not_null(mkdtemp(world.directory));
     cr_assert_eq(setenv("DIR", world.directory, 1), 0);
-    /* For what a job starts beside itself: it ends by itself when a test is killed. */
-    cr_assert_eq(setenv("WAIT", "while [ -e /proc/$TEST ]; do sleep 0.05; done", 1), 0);
+    (void)snprintf(fifo, sizeof(fifo), "%s/alive", world.directory);
+    cr_assert_eq(mkfifo(fifo, 0600), 0);
+    cr_assert(open(fifo, O_RDWR | O_CLOEXEC) != -1); /* to our end, and so is who waits for it */
+    /* Forks nothing: what is born while it is being stopped may get away. */
+    cr_assert_eq(setenv("WAIT", "[ -e /proc/$TEST ] && read -r nothing < $DIR/alive", 1), 0);
     (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
     cr_assert_eq(setenv("TEST", pid, 1), 0);
     world.cfg = (struct config){
