@@ -70,6 +70,14 @@ Test(stuck, is_not_ended_at_every_look)
     cr_expect(stuck_look(&watch, &holder, LEASE, 4 * LEASE));
 }
 
+Test(stuck, leaders_are_ended_by_the_heir_and_where_there_is_none_by_who_wants_to_lead)
+{
+    cr_expect(stuck_may_end_leader(true, false, true));
+    cr_expect_not(stuck_may_end_leader(false, false, true), "a follower beside an heir");
+    cr_expect(stuck_may_end_leader(false, true, true), "mode = poll has no heir");
+    cr_expect_not(stuck_may_end_leader(false, true, false), "the leader, or one without jobs");
+}
+
 Test(stuck, blockers_may_stay_until_the_lease_before_is_over)
 {
     struct stuck_opening opening = {0};

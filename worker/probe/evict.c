@@ -29,12 +29,13 @@ static void end_holder(struct shell *pg, const struct look_holder *holder, const
 
 /* The heir ends the leader, and only the very session that the current term records; anybody ends
  * an heir, and only one of the own role. Never a foreign holder. */
-void evict_stuck(struct shell *pg, const struct look *look, mono_ns now)
+void evict_stuck(struct shell *pg, const struct look *look, bool polls, mono_ns now)
 {
     const struct probe *p = pg->probe;
     bool seat_ours = look->seat.session.pid == session_backend_pid(pg->session);
 
-    if (p->seat.state != SEAT_HELD || !look_is_of_term(&look->term, &look->key.session)) {
+    if (!stuck_may_end_leader(p->seat.state == SEAT_HELD, polls, p->seat.wanted) ||
+        !look_is_of_term(&look->term, &look->key.session)) {
         pg->key_watch = (struct stuck_watch){0};
     } else if (stuck_look(&pg->key_watch, &look->key.session, look->term.lease, now)) {
         end_holder(pg, &look->key, "leader");

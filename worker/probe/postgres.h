@@ -81,7 +81,7 @@ void postgres_want(struct shell *pg, enum want want);
 void postgres_lost(struct shell *pg, enum end_reason reason, bool refused, const char *text);
 
 /* In evict.c: sessions that keep the fleet from having a leader. */
-void evict_stuck(struct shell *pg, const struct look *look, mono_ns now);
+void evict_stuck(struct shell *pg, const struct look *look, bool polls, mono_ns now);
 void evict_blockers(struct shell *pg, int ledger_pid);
 void evict_ask_blockers(struct shell *pg);
 void evict_on_blockers(struct shell *pg, PGresult *result);

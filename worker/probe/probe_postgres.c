@@ -276,7 +276,7 @@ static void on_look(struct shell *pg, PGresult *result)
             return;
         }
     }
-    evict_stuck(pg, &look, pg->asked_at);
+    evict_stuck(pg, &look, sight.poll, pg->asked_at);
     shell_looked(pg->probe, &sight);
 }
 

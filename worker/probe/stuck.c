@@ -28,6 +28,11 @@ bool stuck_look(struct stuck_watch *watch, const struct stuck_sight *seen, dur_n
     return true;
 }
 
+bool stuck_may_end_leader(bool seat_held, bool polls, bool wants_to_lead)
+{
+    return seat_held || (polls && wants_to_lead);
+}
+
 bool stuck_opening_due(struct stuck_opening *opening, int pid, dur_ns lease, mono_ns now)
 {
     if (opening->pid != pid) {

@@ -40,6 +40,13 @@ struct stuck_watch {
 bool stuck_look(struct stuck_watch *watch, const struct stuck_sight *seen, dur_ns lease,
                 mono_ns now);
 
+/*
+ * stuck_may_end_leader - is it for this probe to end a stuck leader's session?
+ * For the heir's alone; where there is no seat (mode = poll), so no heir, for that
+ * of anybody who wants to lead: else nobody would.
+ */
+bool stuck_may_end_leader(bool seat_held, bool polls, bool wants_to_lead);
+
 /* A ledger session whose term's opening is blocked. */
 struct stuck_opening {
     int pid; /* 0: none */
