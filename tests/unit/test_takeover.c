@@ -27,10 +27,12 @@ static const struct {
         {1, 7}, SYSTEM(7, 1), SYSTEM(7, 2), {2, 8}},
     {"three promotions raise it by three",
         {1, 7}, SYSTEM(7, 1), SYSTEM(7, 4), {4, 8}},
-    {"another system raises it by one, though its timeline starts over",
+    {"another system raises it, though its timeline starts over",
         {4, 7}, SYSTEM(7, 4), SYSTEM(8, 1), {5, 8}},
-    {"another system raises it by one, whatever its timeline",
-        {1, 7}, SYSTEM(7, 1), SYSTEM(8, 9), {2, 8}},
+    {"a standby of another system that lost its first term does not repeat it",
+        {4, 7}, SYSTEM(7, 4), SYSTEM(8, 2), {6, 8}},
+    {"another system counts with all of its timelines",
+        {1, 7}, SYSTEM(7, 1), SYSTEM(8, 9), {10, 8}},
     {"older files put back never repeat an epoch",
         {4, 7}, SYSTEM(7, 4), SYSTEM(7, 2), {5, 8}},
     {"without a server (a file) only the number rises",
@@ -54,6 +56,12 @@ static const struct takeover_rules usual = {
     .kill_margin = DUR_MS(250),
     .lease = DUR_S(15),
     .server = SYSTEM(7, 1),
+};
+static const struct takeover_rules promoted = {
+    .takeover_delay = DUR_S(2),
+    .kill_margin = DUR_MS(250),
+    .lease = DUR_S(15),
+    .server = SYSTEM(7, 2),
 };
 static const struct takeover_rules opted_out = {
     .takeover_delay = 0,
@@ -79,6 +87,8 @@ static const struct {
 } waits[] = {
     {"nobody before: nothing to wait for",
         &usual, 0, {TERM(7, 1, true, 15, 500, 0)}, 0, TAKEOVER_CLEAN},
+    {"nobody before on a server that was promoted: the first term may be lost, and its jobs run",
+        &promoted, 0, {TERM(7, 1, true, 15, 500, 0)}, DUR_S(15), TAKEOVER_HISTORY},
     {"not at all after a clean end",
         &usual, 1, {TERM(7, 1, true, 15, 500, 0)}, 0, TAKEOVER_CLEAN},
     {"takeover_delay after an unclean end",

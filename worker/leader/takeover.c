@@ -45,12 +45,10 @@ struct epoch takeover_epoch(struct epoch stored, struct server_identity stored_s
     struct epoch next = {.generation = stored.generation, .number = stored.number + 1};
     bool first = stored.generation == 0;
 
-    if (first) {
-        /* As if the timelines had been counted from the beginning: a standby
-         * that never saw our first term must not call its own the same. */
-        next.generation = now.timeline > 0 ? now.timeline : 1;
-    } else if (now.system_id != stored_server.system_id) {
-        next.generation += 1;
+    if (first || now.system_id != stored_server.system_id) {
+        /* As if its timelines had been counted from the beginning: a standby of it
+         * that never saw its first term must not call its own the same. */
+        next.generation += now.timeline > 0 ? now.timeline : 1;
     } else if (now.timeline > stored_server.timeline) {
         next.generation += now.timeline - stored_server.timeline;
     } else if (now.timeline < stored_server.timeline) {
@@ -96,6 +94,9 @@ struct takeover takeover_decide(const struct takeover_rules *rules,
 {
     struct takeover most = {.reason = TAKEOVER_CLEAN};
 
+    if (count == 0 && rules->server.timeline > 1) {
+        return (struct takeover){.reason = TAKEOVER_HISTORY, .wait = rules->lease};
+    }
     for (size_t i = 0; i < count; i++) {
         struct takeover t = wait_for(rules, &terms[i]);
         if (t.wait > most.wait) {

@@ -22,8 +22,10 @@
  * opened (generation 0: there was none), for a term on the server now.
  *
  * Within one system identifier the generation rises by as much as the timeline
- * did, starting from 0; with another system identifier by one. So it repeats
- * nothing that a lost tail, or a timeline that starts over, has taken away.
+ * did, starting from 0; with another system identifier by all of its timelines. So
+ * it repeats nothing that a lost tail, or a timeline that starts over, has taken
+ * away: also not when a standby of a new cluster is promoted that lacks the first
+ * term which that cluster saw.
  */
 struct epoch takeover_epoch(struct epoch stored, struct server_identity stored_server,
                             struct server_identity now);
@@ -69,7 +71,11 @@ struct takeover {
     enum takeover_reason reason;
 };
 
-/* takeover_decide - the longest wait that one of these terms asks for. */
+/*
+ * takeover_decide - the longest wait that one of these terms asks for. Where
+ * there is none on a server that was promoted, the promotion may have lost the
+ * very first, and its jobs be running: a lease, as after any change of history.
+ */
 struct takeover takeover_decide(const struct takeover_rules *rules,
                                 const struct takeover_term *terms, size_t count);
 
