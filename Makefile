@@ -53,13 +53,17 @@ tests     = $(patsubst tests/%.c,$(BUILD)/tests/objects/%.o,$(sort $(wildcard te
 UNIT     := $(call tests,unit) $(call tests,support) $(filter-out %/supervisor/main.o,$(OBJECTS))
 SUPPORT  := $(call tests,support) $(filter $(BUILD)/common/%,$(OBJECTS))
 INTEGRATION := $(call tests,integration) $(SUPPORT)
+# The simulator has what decides, and none of what touches the world.
+DECIDES  := backoff budget duration identity message random election election_fencing \
+            election_moves restart shutdown turn takeover lease seat stuck witness
+SIM      := $(call tests,sim) $(filter $(foreach name,$(DECIDES),%/$(name).o),$(OBJECTS))
 BENCH    := $(filter-out %/stamp.o,$(call tests,bench)) $(SUPPORT)
 PROGRAM  := $(BUILD)/pgbaton
 
 MAKEFLAGS += -j$(or $(shell nproc 2>/dev/null),1)
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all test unit integration test-long bench demo run lint tidy cppcheck format format-check \
+.PHONY: all test unit integration sim test-long bench demo run lint tidy cppcheck format format-check \
         includes purity coverage install uninstall clean help FORCE
 
 all: $(PROGRAM)                       ## the program, build/pgbaton
@@ -68,10 +72,12 @@ all: $(PROGRAM)                       ## the program, build/pgbaton
 $(PROGRAM): $(OBJECTS)
 $(BUILD)/tests/unit: $(UNIT)
 $(BUILD)/tests/integration: $(INTEGRATION)
+$(BUILD)/tests/sim: $(SIM)
 $(BUILD)/tests/bench: $(BENCH)
 $(BUILD)/tests/stamp: $(BUILD)/tests/objects/bench/stamp.o $(BUILD)/common/clock.o
 $(BUILD)/tests/unit $(BUILD)/tests/integration $(BUILD)/tests/bench: LIBS += -lcriterion
-$(PROGRAM) $(BUILD)/tests/unit $(BUILD)/tests/integration $(BUILD)/tests/bench $(BUILD)/tests/stamp:
+$(PROGRAM) $(BUILD)/tests/unit $(BUILD)/tests/integration $(BUILD)/tests/sim $(BUILD)/tests/bench \
+$(BUILD)/tests/stamp:
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
@@ -100,6 +106,9 @@ unit: $(BUILD)/tests/unit             ## the tests of modules: seconds, no serve
 	$(Q)$(RUN_TESTS) $< $(ARGS)
 integration: $(PROGRAM) $(BUILD)/tests/integration                 ## the program against a real PostgreSQL
 	$(Q)$(RUN_TESTS) $(BUILD)/tests/integration $(ARGS)
+sim: $(BUILD)/tests/sim               ## the simulator: SEED=1 RUNS=20000; then each rule switched off
+	$(Q)sh tests/sim/sim.sh $< $(SEED) $(RUNS)
+	$(Q)COMPILE='$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' sh tests/sim/without.sh $(BUILD)/tests/without $(SIM)
 test-long: $(PROGRAM) $(BUILD)/tests/unit $(BUILD)/tests/integration   ## all tests, with the long ones
 	$(Q)PGBATON_TEST_LONG=1 $(RUN_TESTS) $(BUILD)/tests/unit $(BUILD)/tests/integration $(ARGS)
 bench: $(PROGRAM) $(BUILD)/tests/bench $(BUILD)/tests/stamp        ## measures, each beside its floor in the same run

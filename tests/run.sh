@@ -20,6 +20,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+# Most tests wait most of the time.
+jobs=$((2 * $(nproc 2>/dev/null || echo 1)))
+
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 passed=0 failed=0 skipped=0
@@ -32,7 +35,7 @@ count() {
 for program in $programs; do
     : >"$results"
     echo "$program"
-    "$program" --tap="$results" "$@"
+    "$program" --tap="$results" --jobs "$jobs" "$@"
     code=$?
     bad=$(count '^not ok')
     skip=$(count '^ok.*# SKIP')

@@ -1,0 +1,168 @@
+#include "tests/sim/checks.h"
+
+#include "tests/sim/network.h"
+#include "tests/sim/node.h"
+#include "tests/sim/server.h"
+
+/* What the model adds to any time limit: late timers, lost segments, the kernel. */
+#define SLACK DUR_S(2)
+
+struct excuse {
+    mono_ns until;       /* true time */
+    mono_ns key_lost;    /* the server ended its session then, for a reason of its own */
+    mono_ns link_mended; /* the last time at which its cable was out */
+    mono_ns worker_hung; /* the last time at which its worker did not run */
+    bool link_cut;
+    bool alone; /* neither supervisor nor worker runs: nobody is left who could fence */
+};
+
+static struct excuse excuses[NODES_MAX];
+
+void checks_reset(void)
+{
+    for (int i = 0; i < NODES_MAX; i++) {
+        excuses[i] =
+            (struct excuse){.until = -1, .key_lost = -1, .link_mended = -1, .worker_hung = -1};
+    }
+}
+
+static void excuse(int node, dur_ns length)
+{
+    if (world.now + length > excuses[node].until) {
+        excuses[node].until = world.now + length;
+    }
+}
+
+static bool runs(int node, enum process process)
+{
+    const struct process_state *p = &nodes[node].process[process];
+
+    return p->alive && !p->stopped;
+}
+
+/* Supervisor stopped (or gone), and the worker too: the double fault that nothing covers. */
+static void look_who_runs(int node)
+{
+    bool alone = !runs(node, PROCESS_SUPERVISOR) && !runs(node, PROCESS_WORKER) &&
+                 (nodes[node].process[PROCESS_SUPERVISOR].alive ||
+                  nodes[node].process[PROCESS_WORKER].alive);
+
+    if (excuses[node].alone && !alone) {
+        excuse(node, world.settings.heartbeat + world.settings.loss_grace + SLACK);
+    }
+    excuses[node].alone = alone;
+    if (!runs(node, PROCESS_WORKER)) {
+        excuses[node].worker_hung = world.now;
+    }
+}
+
+void checks_process_stopped(int node)
+{
+    look_who_runs(node);
+}
+
+void checks_process_goes_on(int node)
+{
+    excuses[node].worker_hung = world.now; /* until now, if it was the worker */
+    look_who_runs(node);
+}
+
+void checks_worker_died(int node)
+{
+    look_who_runs(node);
+}
+
+/* Both were killed at about one time: the kernel kills their jobs, and nothing waits for that. */
+void checks_nobody_fences(int node)
+{
+    if (jobs_alive(node) > 0) {
+        excuse(node, SLACK);
+    }
+}
+
+/* It finds out by its clock, or with its first heartbeat if its clock stood still: or, if that
+ * cannot be sent, at the deadline of a clock that is late. */
+void checks_thawed(int node, bool clock_stood)
+{
+    bool deaf = clock_stood && network_is_cut(node);
+
+    excuse(node, deaf ? world.settings.lease + SLACK
+                      : world.settings.heartbeat + world.settings.loss_grace + SLACK);
+}
+
+void checks_key_lost(int node)
+{
+    excuses[node].key_lost = world.now;
+    if (world.settings.takeover_delay == 0) { /* opted out of waiting */
+        excuse(node, world.settings.lease + SLACK);
+    }
+}
+
+void checks_link_cut(int node)
+{
+    excuses[node].link_cut = true;
+}
+
+void checks_link_mended(int node)
+{
+    excuses[node].link_cut = false;
+    excuses[node].link_mended = world.now;
+}
+
+/* The server ended the session, and in that very moment nobody could hear of it. */
+static bool could_not_know(int node)
+{
+    const struct excuse *e = &excuses[node];
+    bool deaf = !runs(node, PROCESS_WORKER) || e->worker_hung >= e->key_lost;
+
+    return e->key_lost >= 0 && world.settings.takeover_delay < world.settings.lease &&
+           world.now < e->key_lost + world.settings.lease + SLACK &&
+           (deaf || e->link_cut || e->link_mended >= e->key_lost - world.settings.lease);
+}
+
+static bool is_excused(int node)
+{
+    look_who_runs(node);
+    return nodes[node].frozen || excuses[node].alone || world.now <= excuses[node].until ||
+           could_not_know(node);
+}
+
+void checks_job_started(int node, struct epoch epoch)
+{
+    for (int i = 0; i < world.nodes; i++) {
+        for (int j = 0; j < JOBS_A_NODE; j++) {
+            const struct job_process *other = &nodes[i].jobs[j];
+
+            if (other->alive && !epoch_equal(other->epoch, epoch) && !is_excused(i) &&
+                !is_excused(node)) {
+                struct epoch_text was = epoch_text(other->epoch);
+                violation("node %d starts a job in term %s while one of term %s runs on node %d",
+                          node, epoch_text(epoch).is, was.is, i);
+            }
+        }
+    }
+}
+
+int checks_leader(void)
+{
+    int key = server_key_node();
+    int leader = -1;
+
+    for (int i = 0; i < world.nodes; i++) {
+        if (worker_leads(i)) {
+            if (leader != -1) {
+                return -1;
+            }
+            leader = i;
+        }
+    }
+    return leader == key && key >= 0 ? leader : -1;
+}
+
+void checks_stopped_in_time(int node, mono_ns by)
+{
+    if (node_now(node) > by + SLACK && !nodes[node].process[PROCESS_SUPERVISOR].slept) {
+        violation("node %d took %.1f s longer to stop than it may", node,
+                  (double)(node_now(node) - by) / 1e9);
+    }
+}
