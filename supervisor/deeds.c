@@ -152,6 +152,17 @@ static void close_lock(struct supervisor *s)
     }
 }
 
+/* And its jobs, though it may take a while to die: it is over for them now. */
+static void kill_worker(struct supervisor *s)
+{
+    struct child_row *worker = &s->children[SLOT_WORKER];
+
+    child_kill(worker, clock_now(), end_reason_name(s->election.reason));
+    if (worker->state != CHILD_DOWN) {
+        fence_kill_below(worker->pid);
+    }
+}
+
 static void do_election_action(struct supervisor *s, enum election_action action)
 {
     struct message m = {.header = {0}};
@@ -172,7 +183,7 @@ static void do_election_action(struct supervisor *s, enum election_action action
         send_stand_down(s);
         return;
     case ELECTION_KILL_WORKER:
-        child_kill(&s->children[SLOT_WORKER], clock_now(), end_reason_name(s->election.reason));
+        kill_worker(s);
         return;
     case ELECTION_SWEEP:
         fence_begin(&s->fence, clock_now());

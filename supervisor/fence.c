@@ -1,6 +1,7 @@
 #include "supervisor/fence.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <string.h>
 
 #include "common/log.h"
@@ -79,6 +80,20 @@ bool fence_pass(struct fence *f, const struct pid_set *keep, uint64_t strangers_
     f->next_at = now + f->pause;
     f->pause = f->pause * 2 < PAUSE_MOST ? f->pause * 2 : PAUSE_MOST;
     return false;
+}
+
+void fence_kill_below(pid_t worker)
+{
+    struct pid_set below = {0};
+
+    assert(worker > 0);
+    /* A pass: what is missed is a child of what dies here, and met by the sweep once it is ours. */
+    if (process_descendants(worker, &below) == 0 && pid_set_add(&below, worker) == 0) {
+        for (size_t i = 0; i + 1 < below.count; i++) {
+            (void)process_signal(below.pids[i], SIGKILL, &below);
+        }
+    }
+    pid_set_release(&below);
 }
 
 unsigned fence_unkillable(const struct fence *f, mono_ns now)

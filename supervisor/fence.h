@@ -45,6 +45,13 @@ void fence_begin(struct fence *f, mono_ns now);
 bool fence_pass(struct fence *f, const struct pid_set *keep, uint64_t strangers_reaped,
                 mono_ns now);
 
+/*
+ * fence_kill_below - SIGKILL to all that is below a worker which was sent one
+ * itself. One that is in the kernel's hands (state D) does not die of it before
+ * the kernel lets go, and its jobs must not run on for as long: the lease is over.
+ */
+void fence_kill_below(pid_t worker);
+
 /* fence_unkillable - how many refuse to die, once they had the time for it. */
 unsigned fence_unkillable(const struct fence *f, mono_ns now);
 

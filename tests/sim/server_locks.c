@@ -4,6 +4,8 @@
 #include "tests/sim/server_private.h"
 
 #define SLICE DUR_MS(800)
+/* So close together either may win: the limit of the wait or the grant. */
+#define SAME_INSTANT DUR_US(300)
 
 static void queue_remove(int s)
 {
@@ -15,6 +17,21 @@ static void queue_remove(int s)
         }
     }
     server.key_waiters = kept;
+}
+
+static void slice_is_over(int s, uint64_t wait);
+
+/* The limit wins: the first who waits goes empty-handed. */
+static void let_limits_win(void)
+{
+    while (server.key_waiters > 0) {
+        const struct session *first = session_at(server.key_queue[0]);
+
+        if (first->wait_until - world.now > SAME_INSTANT || chance(500)) {
+            return;
+        }
+        slice_is_over(server.key_queue[0], first->wait);
+    }
 }
 
 static void key_becomes(int s)
@@ -58,6 +75,7 @@ static void grant_next(void)
     if (server.key_holder != NO_SESSION || !server.up) {
         return;
     }
+    let_limits_win();
     if (server.key_waiters > 0) {
         int s = server.key_queue[0];
 
@@ -106,8 +124,9 @@ void locks_slice(int s)
     }
     session->waits_for_key = true;
     session->wait++;
+    session->wait_until = world.now + SLICE;
     server.key_queue[server.key_waiters++] = s;
-    world_call(world.now + SLICE, slice_is_over, s, session->wait);
+    world_call(session->wait_until, slice_is_over, s, session->wait);
 }
 
 void locks_try(int s)

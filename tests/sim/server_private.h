@@ -25,7 +25,8 @@ struct session {
     dur_ns idle_timeout; /* 0: none */
     wall_ns idle_until;  /* by the wall clock; WALL_NEVER: in a statement */
     wall_ns state_change;
-    uint64_t wait; /* which wait a time limit belongs to */
+    uint64_t wait;      /* which wait a time limit belongs to */
+    mono_ns wait_until; /* true time: for the key, when it is over */
 };
 
 struct term_row {

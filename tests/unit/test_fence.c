@@ -89,6 +89,24 @@ static void escape(void)
     sleep_on();
 }
 
+static int jobs_line[2]; /* its end of file: the last of the jobs is dead */
+
+static void run_jobs(void)
+{
+    for (int i = 0; i < 2; i++) {
+        if (fork() == 0) {
+            if (i == 0) {
+                (void)setsid();
+            }
+            (void)signal(SIGTERM, SIG_IGN);
+            (void)write(jobs_line[1], "x", 1);
+            sleep_on();
+        }
+    }
+    (void)close(jobs_line[1]);
+    sleep_on();
+}
+
 /* Forks and ends as fast as it can: whoever is looked at is gone already. */
 static void run_away(void)
 {
@@ -178,4 +196,23 @@ Test(fence, leaves_the_child_table_alone)
     cr_expect_eq(kill(kept, SIGKILL), 0);
     cr_expect_eq(waitpid(kept, NULL, 0), kept);
     pid_set_release(&keep);
+}
+
+/* A worker in the kernel's hands: it has SIGKILL, and lives. */
+Test(fence, the_jobs_of_a_worker_that_does_not_die_do_not_wait_for_its_death)
+{
+    char byte;
+
+    cr_assert_eq(pipe(jobs_line), 0);
+    pid_t worker = spawn(run_jobs);
+    (void)close(jobs_line[1]);
+    cr_assert_eq(read(jobs_line[0], &byte, 1), 1);
+    cr_assert_eq(read(jobs_line[0], &byte, 1), 1);
+
+    fence_kill_below(worker);
+
+    cr_expect_eq(read(jobs_line[0], &byte, 1), 0, "a job lives");
+    cr_expect_eq(waitpid(worker, NULL, WNOHANG), 0, "the worker itself was killed here");
+    cr_expect_eq(kill(worker, SIGKILL), 0);
+    cr_expect_eq(waitpid(worker, NULL, 0), worker);
 }
