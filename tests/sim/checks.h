@@ -15,7 +15,8 @@ void checks_reset(void);
 /* checks_job_started - before it runs: nothing of another term may. */
 void checks_job_started(int node, struct epoch epoch);
 
-/* What the table allows begins or ends with these. */
+/* What the table allows begins or ends with these. nobody_fences: supervisor and worker are dead.
+ */
 void checks_thawed(int node, bool clock_stood);
 void checks_process_stopped(int node);
 void checks_process_goes_on(int node);
@@ -26,11 +27,11 @@ void checks_key_lost(int node);
 void checks_link_cut(int node);
 void checks_link_mended(int node);
 
-/* checks_leads - one instance has begun its jobs. checks_leader - it is the one that leads now;
- * -1: nobody, or it is not the one that has the key. */
+/* checks_leader - whose jobs run, and whose the key is; -1: nobody, or they are not the same. */
 int checks_leader(void);
 
-/* checks_stop_bound - asked to stop: it must be over by then, its own clock. */
+/* checks_stopped_in_time - it was asked to stop, and should have been over by then, on its clock.
+ */
 void checks_stopped_in_time(int node, mono_ns by);
 
 #endif

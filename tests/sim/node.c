@@ -192,7 +192,6 @@ static void tell_end(int index, enum process gone, int status)
     struct note exited = {
         .type = NOTE_CHILD_EXITED,
         .child = gone,
-        .turn = process_of(index, gone)->generation,
         .status = status,
     };
 

@@ -89,7 +89,7 @@ bool node_has_backlog(int index, enum process process);
 /* ---- Jobs, as processes. ---- */
 
 void job_start(int index, struct epoch epoch);
-/* job_signal_all - TERM or KILL to all of the term's processes. */
+/* jobs_terminate_all, jobs_kill_all - TERM, KILL to all, or to those whose worker is dead. */
 void jobs_terminate_all(int index);
 void jobs_kill_all(int index, bool orphans_only);
 unsigned jobs_alive(int index);
@@ -116,7 +116,7 @@ void worker_take(int index, const struct happening *h);
 void worker_die(int index);
 bool worker_leads(int index);
 
-/* deliver - to the process that it is for. */
+/* node_deliver - to the process that it is for, or into its mailbox while it is stopped. */
 void node_deliver(const struct happening *h);
 
 #endif

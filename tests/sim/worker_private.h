@@ -54,7 +54,6 @@ struct worker_model {
     bool stamping;
     struct turn_event queue[16];
     unsigned queued;
-    bool settling;
     enum jobs_mode jobs;
     mono_ns jobs_next; /* the next tick, or the end of the drain */
     bool exit;

@@ -55,7 +55,7 @@ enum note_type {
     NOTE_STAND_DOWN,   /* .turn .at .over_by .reason */
     NOTE_STOP,         /* to a child: end */
     NOTE_SEAT_TAKEN,   /* .server .poll */
-    NOTE_SEAT_LOST,    /* */
+    NOTE_SEAT_LOST,
     NOTE_WITNESS,      /* .epoch: the database denies it */
     NOTE_FENCE_DONE,   /* .epoch */
     NOTE_ANSWERED,     /* .turn: a slice */
@@ -66,7 +66,7 @@ enum note_type {
     NOTE_LOST,         /* .turn .reason */
     NOTE_RELEASED,     /* .turn .reason */
     NOTE_END_OF_FILE,  /* the other end of the channel is gone */
-    NOTE_CHILD_EXITED, /* SIGCHLD: .child .pid (generation) .status */
+    NOTE_CHILD_EXITED, /* SIGCHLD: .child .status */
     NOTE_JOB_EXITED,   /* SIGCHLD to the worker */
     NOTE_SIGNAL,       /* to the supervisor: .status 0 TERM, 1 QUIT, 2 USR2 */
 };
@@ -198,14 +198,14 @@ struct world {
     mono_ns now; /* true time: no process knows it */
     struct settings settings;
     int nodes;
-    bool faults_over; /* nothing new breaks from here on */
     bool tracing;
     uint64_t steps;
 };
 
 extern struct world world;
 
-/* draw - evenly in [0, limit). chance - true in that many of 1000. between - a length. */
+/* draw - evenly in [0, limit). chance - true in that many of 1000. between - a length, both ends
+ * included. */
 uint64_t draw(uint64_t limit);
 bool chance(unsigned per_mille);
 dur_ns between(dur_ns least, dur_ns most);
