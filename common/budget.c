@@ -100,32 +100,54 @@ enum budget_verdict budget_check(const struct budget *b, char *ret_text, size_t 
     case BUDGET_DELAY_SHORT:
         t = texts_of(b, b->heartbeat + b->loss_grace + BUDGET_KILL_MARGIN);
         (void)snprintf(ret_text, size,
-                       "takeover_delay %s is too short: heartbeat + loss_grace + kill_margin "
+                       "%s is too short: heartbeat + loss_grace + kill_margin "
                        "(%s + %s + %s) must fit into it; make it at least %s (0 = never wait)",
                        t.takeover_delay.is, t.heartbeat.is, t.loss_grace.is, t.kill_margin.is,
                        t.need.is);
         break;
     case BUDGET_DELAY_LONG:
         t = texts_of(b, b->lease);
-        (void)snprintf(
-            ret_text, size,
-            "takeover_delay %s is longer than the lease of %s, after which nothing of the "
-            "previous leader runs; make it at most %s",
-            t.takeover_delay.is, t.lease.is, t.need.is);
+        (void)snprintf(ret_text, size,
+                       "%s is longer than the lease of %s, after which nothing of the "
+                       "previous leader runs; make it at most %s",
+                       t.takeover_delay.is, t.lease.is, t.need.is);
         break;
     case BUDGET_GRACE_SHORT:
         t = texts_of(b, BUDGET_KILL_MARGIN + DUR_MS(1));
-        (void)snprintf(
-            ret_text, size,
-            "stop_grace %s must be longer than kill_margin (%s), or jobs would be killed "
-            "before they are asked to end; make it at least %s",
-            t.stop_grace.is, t.kill_margin.is, t.need.is);
+        (void)snprintf(ret_text, size,
+                       "%s must be longer than kill_margin (%s), or jobs would be killed "
+                       "before they are asked to end; make it at least %s",
+                       t.stop_grace.is, t.kill_margin.is, t.need.is);
         break;
     case BUDGET_HEARTBEAT_LONG:
         t = texts_of(b, BUDGET_HEARTBEAT_MAX);
-        (void)snprintf(ret_text, size, "heartbeat %s is too long: make it at most %s",
-                       t.heartbeat.is, t.need.is);
+        (void)snprintf(ret_text, size, "%s is too long: make it at most %s", t.heartbeat.is,
+                       t.need.is);
         break;
     }
     return verdict;
+}
+
+const char *const *budget_keys(enum budget_verdict verdict)
+{
+    static const char *const of_lease[] = {"lease", "heartbeat", "stop_grace", NULL};
+    static const char *const of_short_delay[] = {"takeover_delay", "heartbeat", "loss_grace", NULL};
+    static const char *const of_long_delay[] = {"takeover_delay", "lease", NULL};
+    static const char *const of_grace[] = {"stop_grace", NULL};
+    static const char *const of_heartbeat[] = {"heartbeat", NULL};
+
+    switch (verdict) {
+    case BUDGET_HOLDS:
+    case BUDGET_LEASE_SHORT:
+        break;
+    case BUDGET_DELAY_SHORT:
+        return of_short_delay;
+    case BUDGET_DELAY_LONG:
+        return of_long_delay;
+    case BUDGET_GRACE_SHORT:
+        return of_grace;
+    case BUDGET_HEARTBEAT_LONG:
+        return of_heartbeat;
+    }
+    return of_lease;
 }

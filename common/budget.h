@@ -34,8 +34,12 @@ enum budget_verdict {
     BUDGET_GRACE_SHORT, /* kill_margin >= stop_grace */
     BUDGET_HEARTBEAT_LONG, /* heartbeat > 1s */
 };
-/* budget_check - the first rule that does not hold; text says it with the numbers and what would be
- * right. */
+/* budget_check - the first rule that does not hold; text says it of the first of budget_keys(),
+ * with the numbers and what would be right. */
 enum budget_verdict budget_check(const struct budget *b, char *ret_text, size_t size);
+
+/* budget_keys - the keys that a broken rule speaks of, NULL at the end; the first one is the one
+ * that has to give. */
+const char *const *budget_keys(enum budget_verdict verdict);
 
 #endif

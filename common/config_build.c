@@ -106,22 +106,20 @@ static void work_out_election(struct config *cfg)
     }
 }
 
-/* The line to look at: that of the lease, or, where it is a default, of the first number given. */
-static const struct config_setting *budget_setting(const struct config *cfg, const char **ret_key)
+/* The line to look at: of the keys that the rule speaks of the first one that was given. */
+static const struct config_setting *budget_setting(const struct config *cfg,
+                                                   const char *const *keys, const char **ret_key)
 {
-    static const char *const keys[] = {"lease", "heartbeat", "stop_grace", "loss_grace",
-                                       "takeover_delay"};
+    for (const char *const *key = keys; *key != NULL; key++) {
+        const struct config_setting *setting = config_setting_of(cfg, SECTION_ELECTION, *key);
 
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        const struct config_setting *setting = config_setting_of(cfg, SECTION_ELECTION, keys[i]);
-
-        *ret_key = keys[i];
         if (setting->given) {
+            *ret_key = *key;
             return setting;
         }
     }
-    *ret_key = "lease";
-    return config_setting_of(cfg, SECTION_ELECTION, "lease");
+    *ret_key = keys[0];
+    return config_setting_of(cfg, SECTION_ELECTION, keys[0]);
 }
 
 static void check_budget(struct config *cfg)
@@ -137,15 +135,23 @@ static void check_budget(struct config *cfg)
     char text[REASON_BYTES];
     const char *key = NULL;
 
-    if (!e->enabled || cfg->database.kind == DATABASE_NONE ||
-        budget_check(&budget, text, sizeof(text)) == BUDGET_HOLDS) {
+    if (!e->enabled || cfg->database.kind == DATABASE_NONE) {
         return;
     }
 
-    const struct config_setting *at = budget_setting(cfg, &key);
+    enum budget_verdict verdict = budget_check(&budget, text, sizeof(text));
 
-    config_problem_add(cfg->private->entries.problems, false, at->origin, "election", key, "%s%s",
-                       strcmp(key, "lease") == 0 ? "" : "with this, lease ", text);
+    if (verdict == BUDGET_HOLDS) {
+        return;
+    }
+
+    const char *const *keys = budget_keys(verdict);
+    const struct config_setting *at = budget_setting(cfg, keys, &key);
+    bool other = key != keys[0];
+
+    config_problem_add(cfg->private->entries.problems, false, at->origin, "election", key,
+                       "%s%s%s%s", other ? "with this, " : "", other ? keys[0] : "",
+                       other ? " " : "", text);
 }
 
 static void check_dsn(struct config *cfg)

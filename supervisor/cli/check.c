@@ -3,6 +3,7 @@
  * connections, and what of it is risky.
  */
 #include <errno.h>
+#include <grp.h>
 #include <jansson.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -118,6 +119,21 @@ static void warn_about_election(const struct config *cfg, struct config_problems
     }
 }
 
+static void warn_about_identity(const struct config *cfg, struct config_problems *problems)
+{
+    const char *user = cfg->pgbaton.user;
+    const char *group = cfg->pgbaton.group;
+
+    if (user != NULL && getpwnam(user) == NULL) {
+        config_problem_add(problems, true, config_setting_of(cfg, SECTION_PGBATON, "user")->origin,
+                           "pgbaton", "user", "there is no user '%s' on this machine", user);
+    }
+    if (group != NULL && getgrnam(group) == NULL) {
+        config_problem_add(problems, true, config_setting_of(cfg, SECTION_PGBATON, "group")->origin,
+                           "pgbaton", "group", "there is no group '%s' on this machine", group);
+    }
+}
+
 static void warn_about_user(const struct config *cfg, const struct config_job *job,
                             struct config_problems *problems)
 {
@@ -186,6 +202,7 @@ static bool is_contained(void)
 
 static void warn(const struct config *cfg, struct config_problems *problems)
 {
+    warn_about_identity(cfg, problems);
     warn_about_election(cfg, problems);
     for (size_t i = 0; i < cfg->job_count; i++) {
         if (cfg->jobs[i].enabled) {
@@ -259,6 +276,19 @@ static int print_text(const char *file, const struct config *cfg,
     return EXIT_CODE_DONE;
 }
 
+/* Only the database's own library can tell; the daemon would go on trying for ever. */
+static bool dsn_is_right(const struct config *cfg, struct config_problems *problems)
+{
+    char text[300];
+
+    if (cli_database_check(cfg, text, sizeof(text)) == 0) {
+        return true;
+    }
+    config_problem_add(problems, false, config_setting_of(cfg, SECTION_DATABASE, "dsn")->origin,
+                       "database", "dsn", "libpq cannot use it: %s", text);
+    return false;
+}
+
 /* cfg NULL: it is wrong. */
 static int report(const char *file, const struct config *cfg, struct config_problems *problems,
                   const struct check_options *options)
@@ -292,6 +322,10 @@ int command_check(struct command_line *line)
 
     int rc = config_read(&line->sources, &cfg, &problems);
 
+    if (rc == 0 && !dsn_is_right(cfg, &problems)) {
+        config_free(cfg);
+        cfg = NULL;
+    }
     if (rc < 0 && rc != -EINVAL) {
         (void)fprintf(stderr, "pgbaton check: %s\n", strerror(-rc));
         code = EXIT_CODE_FAILED;

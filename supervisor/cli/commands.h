@@ -7,6 +7,7 @@
 #define PGBATON_SUPERVISOR_CLI_COMMANDS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "common/config.h"
 
@@ -44,7 +45,11 @@ struct config *cli_load(const struct command_line *line);
  * wrong elsewhere is left to the daemon. */
 struct config *cli_load_daemon(const struct command_line *line);
 
-/* cli_database_library - "libpq 15.18", for --version; worker/database/library_version.c. */
+/* cli_database_library - "libpq 15.18", for --version; worker/database/library.c. */
 const char *cli_database_library(void);
+
+/* cli_database_check - can libpq read the dsn? Connects to nothing. 0, or a negative errno with one
+ * line that has no password in it; worker/database/library.c. */
+int cli_database_check(const struct config *cfg, char *reterr, size_t size);
 
 #endif

@@ -38,7 +38,7 @@ static const struct {
     {"a wait that is too short",
         {.lease = DUR_S(15), .heartbeat = DUR_S(1), .stop_grace = DUR_S(3), .loss_grace = DUR_MS(751), .takeover_delay = DUR_S(2)},
         BUDGET_DELAY_SHORT,
-        "takeover_delay 2s is too short: heartbeat + loss_grace + kill_margin (1s + 751ms + 250ms) must "
+        "2s is too short: heartbeat + loss_grace + kill_margin (1s + 751ms + 250ms) must "
         "fit into it; make it at least 2001ms (0 = never wait)"},
     {"a wait as long as the lease",
         {.lease = DUR_S(15), .heartbeat = DUR_S(1), .stop_grace = DUR_S(3), .loss_grace = 0, .takeover_delay = DUR_S(15)},
@@ -54,7 +54,7 @@ static const struct {
         BUDGET_HOLDS, ""},
     {"a heartbeat a second at least",
         {.lease = DUR_S(60), .heartbeat = DUR_MS(1001), .stop_grace = DUR_S(3), .loss_grace = 0, .takeover_delay = DUR_S(2)},
-        BUDGET_HEARTBEAT_LONG, "heartbeat 1001ms is too long: make it at most 1s"},
+        BUDGET_HEARTBEAT_LONG, "1001ms is too long: make it at most 1s"},
 };
 /* clang-format on */
 

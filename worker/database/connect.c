@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -101,6 +102,17 @@ static void hide_quoted(char *text)
     }
 }
 
+/* What only led to the words that were hidden. */
+static void cut_tail(char *text)
+{
+    size_t length = strlen(text);
+
+    while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == ':')) {
+        length--;
+    }
+    text[length] = '\0';
+}
+
 /* Where a host begins in a list of them; an abstract socket begins with an @ itself. */
 static bool has_sign_inside(const char *hosts)
 {
@@ -115,14 +127,41 @@ static bool has_sign_inside(const char *hosts)
     return false;
 }
 
-static bool has_odd_host(const PQconninfoOption *options)
+/* libpq looks at it only when it connects, and then a resolver has been asked for it already. */
+static bool is_port(const char *text, size_t length)
 {
-    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
-        if (strcmp(o->keyword, "host") == 0 && o->val != NULL && has_sign_inside(o->val)) {
+    unsigned long port = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        if (!isdigit((unsigned char)text[i]) || port > UINT16_MAX) {
+            return false;
+        }
+        port = port * 10 + (unsigned long)(text[i] - '0');
+    }
+    return length == 0 || (port >= 1 && port <= UINT16_MAX);
+}
+
+static bool has_odd_port(const char *ports)
+{
+    for (const char *port = ports; *port != '\0';) {
+        size_t length = strcspn(port, ",");
+
+        if (!is_port(port, length)) {
             return true;
         }
+        port += length + (port[length] == ',');
     }
     return false;
+}
+
+static const char *value_of(const PQconninfoOption *options, const char *keyword)
+{
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+        if (strcmp(o->keyword, keyword) == 0 && o->val != NULL) {
+            return o->val;
+        }
+    }
+    return "";
 }
 
 int connect_check_dsn(const char *dsn, char *reterr, size_t size)
@@ -136,13 +175,18 @@ int connect_check_dsn(const char *dsn, char *reterr, size_t size)
             hide_quoted(said);
         }
         connect_one_line(said == NULL ? "out of memory" : said, reterr, size);
+        cut_tail(reterr);
         PQfreemem(said);
         return -EINVAL;
     }
-    if (has_odd_host(options)) {
+    if (has_sign_inside(value_of(options, "host"))) {
         (void)snprintf(reterr, size,
                        "a host of the dsn has an @ in it: in a password of a URI, @ is "
                        "written as %%40");
+        rc = -EINVAL;
+    } else if (has_odd_port(value_of(options, "port"))) {
+        /* Without it: of a URI whose password has a / in it, it may be the half. */
+        (void)snprintf(reterr, size, "a port of the dsn is not a number from 1 to 65535");
         rc = -EINVAL;
     }
     PQconninfoFree(options);
