@@ -9,6 +9,7 @@
 #include "common/config_ini.h"
 #include "common/config_private.h"
 #include "common/identity.h"
+#include "common/random.h"
 
 #define DEFAULT_FILE "/etc/pgbaton/pgbaton.ini"
 
@@ -164,4 +165,14 @@ bool config_has_user_jobs(const struct config *cfg)
         }
     }
     return false;
+}
+
+uint64_t config_jobs_hash(const struct config *cfg)
+{
+    uint64_t hash = cfg->job_count;
+
+    for (size_t i = 0; i < cfg->job_count; i++) {
+        hash += random_hash(cfg->jobs[i].name);
+    }
+    return hash;
 }

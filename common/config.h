@@ -187,4 +187,7 @@ const struct config_job *config_job_find(const struct config *cfg, const char *n
 /* config_has_user_jobs - does any enabled job name a user? */
 bool config_has_user_jobs(const struct config *cfg);
 
+/* config_jobs_hash - of the set of names of the jobs, in whatever order; 0: there are none. */
+uint64_t config_jobs_hash(const struct config *cfg);
+
 #endif

@@ -66,7 +66,7 @@ struct board_probe {
     int32_t holder_pid;
     uint32_t seat_held; /* by us */
     uint32_t heir_waits;
-    uint32_t reserved;
+    uint32_t jobs_differ; /* the leader has another set of jobs than this instance */
     wall_ns looked_at;
     int64_t clock_offset_ns; /* ours minus the database's */
     struct server_identity server;
@@ -89,6 +89,7 @@ struct board_worker {
     mono_ns deadline;
     mono_ns takeover_until; /* jobs start then; 0: no wait */
     int64_t heartbeat_ns;   /* round trip of the last heartbeat */
+    char containment[64];   /* what the worker holds its jobs with */
 };
 
 enum board_outcome {

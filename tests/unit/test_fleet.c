@@ -50,6 +50,7 @@ Test(fleet, is_what_the_probes_of_this_election_say)
     cr_expect_str_eq(member(instances, 0, "since"), "2026-11-24T04:00:00Z");
     cr_expect_str_eq(member(instances, 1, "instance"), "two words");
     cr_expect_str_eq(member(instances, 2, "instance"), "");
+    cr_expect(json_is_false(json_object_get(json_array_get(instances, 0), "cut")));
     json_decref(instances);
     PQclear(rows);
 }
@@ -65,6 +66,7 @@ Test(fleet, whose_election_name_was_cut_by_the_server_is_recognised_by_what_is_l
     PGresult *rows = rows_of(names, 1);
     json_t *instances = fleet_instances(&cfg, rows);
     cr_expect_eq(json_array_size(instances), 1);
+    cr_expect(json_is_true(json_object_get(json_array_get(instances, 0), "cut")));
     json_decref(instances);
     PQclear(rows);
 }

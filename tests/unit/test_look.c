@@ -68,6 +68,36 @@ Test(look, names_the_key_by_its_halves_and_the_schema_quoted)
     cr_expect_null(strstr(sql, "od\"\"d"), "tables that may not be there are not named");
 }
 
+#define LEADS .key = {.session = {.pid = 7, .backend_start = START}}
+#define TERM .known = true, .backend_pid = 7, .backend_start = START, .incarnation = THEIRS
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    struct look look;
+    enum holder_kind kind;
+    uint64_t jobs_hash;
+    bool misses;
+} leaders[] = {
+    {"the same jobs",             {LEADS, .term = {TERM, .jobs_hash = 5}}, HOLDER_PGBATON, 5, false},
+    {"other jobs",                {LEADS, .term = {TERM, .jobs_hash = 6}}, HOLDER_PGBATON, 5, true},
+    {"a leader without any",      {LEADS, .term = {TERM}},                 HOLDER_PGBATON, 5, true},
+    {"a follower without any",    {LEADS, .term = {TERM, .jobs_hash = 6}}, HOLDER_PGBATON, 0, false},
+    {"what we lead ourselves",    {LEADS, .term = {TERM, .jobs_hash = 6}}, HOLDER_OURS,    5, false},
+    {"a term that is over",       {LEADS, .term = {TERM, .jobs_hash = 6, .ended = true}}, HOLDER_PGBATON, 5, false},
+    {"a key that is held by nobody", {.term = {TERM, .jobs_hash = 6}},     HOLDER_NOBODY,  5, false},
+};
+/* clang-format on */
+
+Test(look, tells_a_leader_that_has_other_jobs)
+{
+    for (size_t i = 0; i < sizeof(leaders) / sizeof(leaders[0]); i++) {
+        cr_expect(look_misses_jobs(&leaders[i].look, leaders[i].kind, leaders[i].jobs_hash) ==
+                      leaders[i].misses,
+                  "%s", leaders[i].title);
+    }
+}
+
 /* clang-format off */
 static const struct {
     const char *title;

@@ -239,7 +239,7 @@ Test(status, a_lock_file_has_no_lease)
 }
 
 /* clang-format off */
-enum change { NO_ELECTION, NO_DATABASE, UNKILLABLE, FOREIGN, CLOCK };
+enum change { NO_ELECTION, NO_DATABASE, UNKILLABLE, FOREIGN, CLOCK, JOBS };
 static const struct {
     const char *title;
     enum change change;
@@ -250,6 +250,7 @@ static const struct {
     {"processes that refuse to die are warned about",    UNKILLABLE,  "\"unkillable_processes\""},
     {"a foreign holder is warned about",                 FOREIGN,     "\"foreign_holder\""},
     {"a wrong clock is warned about",                    CLOCK,       "\"clock_wrong\""},
+    {"a leader with other jobs is warned about",         JOBS,        "\"jobs_unserved\""},
 };
 /* clang-format on */
 
@@ -272,6 +273,9 @@ static struct status_view changed(enum change change)
         break;
     case CLOCK:
         view.probe.clock_offset_ns = -DUR_S(3);
+        break;
+    case JOBS:
+        view.probe.jobs_differ = 1;
         break;
     }
     return view;
@@ -296,6 +300,45 @@ Test(status, a_fleet_of_two_configurations_is_warned_about)
     expect_at(&view, "fleet.1.instance", "\"web2:1\"", "fleet");
     expect_at(&view, "warnings.0.name", "\"configurations_differ\"", "fleet");
     json_decref(view.fleet);
+}
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    const char *fleet;
+    const char *name; /* of the warning; NULL: there is none */
+} labelled[] = {
+    {"two of one name", "[{\"instance\":\"web\"},{\"instance\":\"db\"},{\"instance\":\"web\"}]", "\"label_shared\""},
+    {"names of their own", "[{\"instance\":\"web1\"},{\"instance\":\"web2\"},{},{},7]", NULL},
+    {"what the server has cut may go on differently",
+        "[{\"instance\":\"web\",\"cut\":true},{\"instance\":\"web\",\"cut\":true}]", NULL},
+};
+/* clang-format on */
+
+Test(status, one_label_for_two_instances_is_warned_about)
+{
+    for (size_t i = 0; i < ARRAY_LEN(labelled); i++) {
+        struct status_view view = leader();
+
+        view.fleet = json_loads(labelled[i].fleet, 0, NULL);
+        if (labelled[i].name != NULL) {
+            expect_at(&view, "warnings.0.name", labelled[i].name, labelled[i].title);
+        } else {
+            expect_at(&view, "warnings", "[]", labelled[i].title);
+        }
+        json_decref(view.fleet);
+    }
+}
+
+Test(status, a_cgroup_of_the_worker_is_part_of_the_containment)
+{
+    struct status_view view = leader();
+
+    (void)strcpy(view.supervisor.containment, "systemd unit");
+    (void)strcpy(view.worker.containment, "process groups and subreaper");
+    expect_at(&view, "containment", "\"systemd unit\"", "without");
+    (void)strcpy(view.worker.containment, "cgroup v2 /a/b");
+    expect_at(&view, "containment", "\"systemd unit, cgroup v2 /a/b\"", "with");
 }
 
 Test(status, a_row_of_another_job_is_not_shown_as_this_ones)

@@ -36,7 +36,7 @@ void leader_publish(struct leader *l)
 {
     const struct turn *t = &l->turn;
     bool waits = t->state == WORKER_WAITING;
-    const struct board_worker board = {
+    struct board_worker board = {
         .state = t->state,
         .job_count = (uint32_t)l->config->job_count,
         .running = jobs_running(l->jobs),
@@ -46,6 +46,7 @@ void leader_publish(struct leader *l)
         .heartbeat_ns = l->round_trip,
     };
 
+    (void)snprintf(board.containment, sizeof(board.containment), "%s", jobs_containment(l->jobs));
     if (l->child->board != NULL) {
         scoreboard_put_worker(l->child->board, &board);
     }
@@ -176,6 +177,9 @@ void leader_configure(struct leader *l, struct config *config)
 
     l->config = config;
     jobs_configure(l->jobs, config);
+    if (l->term != NULL && !l->stamping) {
+        term_jobs(l->term, config_jobs_hash(config));
+    }
     if (old != l->turn_config) {
         config_free(old);
     }

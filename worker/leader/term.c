@@ -38,6 +38,7 @@ struct term *term_open(struct ev_loop *loop, const struct term_options *options,
     t->events = *events;
     t->loop = loop;
     t->options = *options;
+    t->jobs_hash = config_jobs_hash(options->config);
     start(t);
     return t;
 }
@@ -65,6 +66,17 @@ void term_stamp(struct term *t, const char *ended_as, const char *end_reason, bo
     t->end_reason = end_reason;
     t->key_held = key_held;
     t->kind->stamp(t);
+}
+
+void term_jobs(struct term *t, uint64_t hash)
+{
+    if (hash == t->jobs_hash) {
+        return;
+    }
+    t->jobs_hash = hash;
+    if (t->kind->jobs != NULL) {
+        t->kind->jobs(t);
+    }
 }
 
 void term_close(struct term *t)

@@ -42,6 +42,7 @@ struct term_kind {
     void (*look)(struct term *t);
     void (*announce)(struct term *t);
     void (*stamp)(struct term *t);
+    void (*jobs)(struct term *t);  /* NULL: there is nobody to tell */
     void (*close)(struct term *t); /* frees t */
 };
 
@@ -53,6 +54,7 @@ struct term {
     struct term_options options;
     int lock_pid;       /* since term_begin() */
     struct epoch epoch; /* since on_opened */
+    uint64_t jobs_hash; /* config_jobs_hash() of the jobs that run */
     const char *ended_as;
     const char *end_reason;
     bool key_held; /* since term_stamp() */
@@ -77,6 +79,10 @@ void term_announce(struct term *t);
 /* term_stamp - write the end: ended_as "released" or "lost", end_reason a word; both are not
  * copied. key_held: the key is still ours, so no later term can be open. */
 void term_stamp(struct term *t, const char *ended_as, const char *end_reason, bool key_held);
+
+/* term_jobs - the leader has other jobs now, of this hash: let the followers know. A failure is
+ * only logged. */
+void term_jobs(struct term *t, uint64_t hash);
 
 void term_close(struct term *t); /* takes NULL */
 

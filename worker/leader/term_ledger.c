@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "common/random.h"
 #include "worker/database/schema.h"
 #include "worker/leader/ledger.h"
 
@@ -29,7 +28,7 @@ enum {
 };
 
 /* In this order. */
-enum wish { WISH_BEGIN, WISH_LOOK, WISH_MARK, WISH_NOTIFY, WISH_STAMP, WISH_COUNT };
+enum wish { WISH_BEGIN, WISH_LOOK, WISH_MARK, WISH_NOTIFY, WISH_STAMP, WISH_JOBS, WISH_COUNT };
 
 struct term_ledger {
     struct term term;
@@ -225,17 +224,6 @@ static void on_committed(void *ctx, PGresult *result)
     proceed(l);
 }
 
-/* A hash of the set of names: in whatever order, they are the same jobs. */
-static uint64_t jobs_hash(const struct config *cfg)
-{
-    uint64_t hash = cfg->job_count;
-
-    for (size_t i = 0; i < cfg->job_count; i++) {
-        hash += random_hash(cfg->jobs[i].name);
-    }
-    return hash;
-}
-
 static void write_term(struct term_ledger *l)
 {
     const struct config *cfg = config_of(l);
@@ -257,10 +245,10 @@ static void write_term(struct term_ledger *l)
               "(SELECT backend_start FROM pg_stat_activity WHERE pid = %d), '%" PRIu64 "', %" PRIu32
               ", %" PRId64 ", %" PRId64 ", %" PRId64 "); COMMIT",
               l->schema, l->term.epoch.generation, l->term.epoch.number, options->incarnation,
-              instance, options->server.system_id, options->server.timeline, jobs_hash(cfg), name,
-              l->schema, name, l->term.epoch.generation, l->term.epoch.number, options->incarnation,
-              instance, l->term.lock_pid, l->term.lock_pid, options->server.system_id,
-              options->server.timeline, election->lease / DUR_MS(1),
+              instance, options->server.system_id, options->server.timeline, l->term.jobs_hash,
+              name, l->schema, name, l->term.epoch.generation, l->term.epoch.number,
+              options->incarnation, instance, l->term.lock_pid, l->term.lock_pid,
+              options->server.system_id, options->server.timeline, election->lease / DUR_MS(1),
               election->heartbeat / DUR_MS(1), election->loss_grace / DUR_MS(1));
     ask(l, sql, on_committed);
 }
@@ -481,13 +469,38 @@ static void stamp(struct term_ledger *l)
     ask_with(l, sql, 6, values, on_stamped);
 }
 
+static void on_jobs_told(void *ctx, PGresult *result)
+{
+    struct term_ledger *l = ctx;
+
+    grant_wish(l, WISH_JOBS);
+    log_failure(l, "jobs_not_told", result);
+    proceed(l);
+}
+
+/* A reload keeps the term, but not its jobs: followers compare theirs with what is written here. */
+static void tell_jobs(struct term_ledger *l)
+{
+    char name[LITERAL_MAX];
+    char sql[SQL_MAX];
+
+    quote(l, config_of(l)->election.name, name);
+    print_sql(sql,
+              "UPDATE %s.election SET jobs_hash = '%016" PRIx64 "' WHERE name = %s "
+              "AND generation = %" PRIu64 " AND number = %" PRIu64 " AND incarnation = '%016" PRIx64
+              "'",
+              l->schema, l->term.jobs_hash, name, l->term.epoch.generation, l->term.epoch.number,
+              l->term.options.incarnation);
+    ask(l, sql, on_jobs_told);
+}
+
 /* ---- one thing after the other ---- */
 
 static void proceed(struct term_ledger *l)
 {
     static void (*const fulfil[WISH_COUNT])(struct term_ledger * l) = {
         [WISH_BEGIN] = begin,   [WISH_LOOK] = look,   [WISH_MARK] = mark,
-        [WISH_NOTIFY] = notify, [WISH_STAMP] = stamp,
+        [WISH_NOTIFY] = notify, [WISH_STAMP] = stamp, [WISH_JOBS] = tell_jobs,
     };
     struct session *s = ledger_session(l->ledger);
 
@@ -557,6 +570,11 @@ static void ledger_stamp(struct term *t)
     want(t, WISH_STAMP);
 }
 
+static void ledger_jobs(struct term *t)
+{
+    want(t, WISH_JOBS);
+}
+
 static void ledger_term_close(struct term *t)
 {
     ledger_close(of(t)->ledger);
@@ -568,6 +586,7 @@ static const struct term_kind ledger_kind = {
     .look = ledger_look,
     .announce = ledger_announce,
     .stamp = ledger_stamp,
+    .jobs = ledger_jobs,
     .close = ledger_term_close,
 };
 

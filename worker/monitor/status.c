@@ -329,6 +329,20 @@ static json_t *loaded_config(const struct board_supervisor *s)
     return json_made(&made);
 }
 
+/* What outlives us is said by the supervisor, what the worker can end at once by the worker. */
+static json_t *containment(const struct status_view *view)
+{
+    static const char cgroup[] = "cgroup";
+    const char *worker = view->worker.containment;
+    char text[sizeof(view->worker.containment) + sizeof(view->supervisor.containment) + 4];
+
+    if (strncmp(worker, cgroup, sizeof(cgroup) - 1) != 0) {
+        return text_or_null(view->supervisor.containment);
+    }
+    (void)snprintf(text, sizeof(text), "%s, %s", view->supervisor.containment, worker);
+    return json_text(text);
+}
+
 /* Who this is, and what it is doing. */
 static void put_instance(struct json_making *making, const struct status_view *view)
 {
@@ -372,7 +386,7 @@ json_t *status_document(const struct status_view *view)
     put_election(&made, view);
     json_put(&made, "database", database(view));
     json_put(&made, "children", children(view));
-    json_put(&made, "containment", text_or_null(view->supervisor.containment));
+    json_put(&made, "containment", containment(view));
     json_put(&made, "fleet", view->fleet == NULL ? json_null() : json_incref(view->fleet));
     json_put(&made, "jobs", jobs(view));
     json_put(&made, "warnings", warnings_list(view));

@@ -101,6 +101,56 @@ static void about_fleet(struct warnings *w, const struct status_view *view)
     }
 }
 
+static const char *label_of(const json_t *instance)
+{
+    const char *label = json_string_value(json_object_get(instance, "instance"));
+    bool cut = json_is_true(json_object_get(instance, "cut"));
+
+    return label == NULL || label[0] == '\0' || cut ? NULL : label;
+}
+
+/* The first label that an instance further down has too; NULL: they all differ, as far as we see.
+ */
+static const char *shared_label(const json_t *fleet)
+{
+    size_t count = json_array_size(fleet);
+
+    for (size_t i = 0; i < count; i++) {
+        const char *label = label_of(json_array_get(fleet, i));
+
+        for (size_t j = i + 1; label != NULL && j < count; j++) {
+            const char *other = label_of(json_array_get(fleet, j));
+
+            if (other != NULL && strcmp(label, other) == 0) {
+                return label;
+            }
+        }
+    }
+    return NULL;
+}
+
+static void about_labels(struct warnings *w, const struct status_view *view)
+{
+    const char *label = shared_label(view->fleet);
+
+    if (label != NULL) {
+        warn(w, "label_shared",
+             "more than one instance is called '%s': in the log and in the history they cannot be "
+             "told apart; give each its own [pgbaton] instance",
+             label);
+    }
+}
+
+static void about_jobs(struct warnings *w, const struct status_view *view)
+{
+    if (view->probe.database == DATABASE_UP && view->probe.jobs_differ != 0) {
+        warn(w, "jobs_unserved",
+             "the leader%s%s has another set of jobs than this instance: what only this one has is "
+             "run by nobody",
+             view->probe.leader_instance[0] != '\0' ? " " : "", view->probe.leader_instance);
+    }
+}
+
 json_t *warnings_list(const struct status_view *view)
 {
     struct warnings w = {.list = json_array()};
@@ -109,6 +159,8 @@ json_t *warnings_list(const struct status_view *view)
     about_clock(&w, view);
     about_processes(&w, view);
     about_fleet(&w, view);
+    about_labels(&w, view);
+    about_jobs(&w, view);
     if (w.failed) {
         json_decref(w.list);
         return NULL;

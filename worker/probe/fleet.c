@@ -22,6 +22,7 @@ struct application {
     char role[WORD_MAX];
     char config[WORD_MAX];
     char instance[WORD_MAX];
+    bool cut; /* and then the label may not be all of it */
 };
 
 /* Takes one word off the text; NULL when there is none. */
@@ -50,7 +51,7 @@ static bool read_application(const char *election, const char *name, struct appl
     const char *rest = take_word(name, word);
     bool cut = strlen(name) >= APPLICATION_BYTES_MAX;
 
-    *ret = (struct application){0};
+    *ret = (struct application){.cut = cut};
     rest = rest == NULL ? NULL : take_word(rest, ret->role);
     rest = rest == NULL ? NULL : take_word(rest, ret->config);
     if (rest == NULL || !is_probe(ret->role)) {
@@ -76,8 +77,8 @@ static json_t *text_or_null(const char *text)
 
 static json_t *instance_of(const struct application *a, const PGresult *rows, int row)
 {
-    return json_pack("{s:o, s:s, s:o, s:I, s:s}", "instance", text_or_null(a->instance), "role",
-                     a->role, "config", text_or_null(a->config), "pid",
+    return json_pack("{s:o, s:b, s:s, s:o, s:I, s:s}", "instance", text_or_null(a->instance), "cut",
+                     (int)a->cut, "role", a->role, "config", text_or_null(a->config), "pid",
                      (json_int_t)strtoll(PQgetvalue(rows, row, 1), NULL, 10), "since",
                      PQgetvalue(rows, row, 2));
 }

@@ -26,6 +26,7 @@ enum column {
     COLUMN_TERM_START,
     COLUMN_LEASE_MS,
     COLUMN_ENDED,
+    COLUMN_JOBS,
     COLUMN_COUNT,
 };
 
@@ -38,7 +39,7 @@ static const char readable_sql[] =
 
 static const char term_columns[] =
     ", t.generation, t.number, t.incarnation, t.instance, t.backend_pid, t.backend_start::text, "
-    "t.lease_ms, t.ended_at IS NOT NULL";
+    "t.lease_ms, t.ended_at IS NOT NULL, e.jobs_hash";
 
 int look_sql(const struct config *cfg, bool with_term, char *ret_sql, size_t size)
 {
@@ -117,6 +118,7 @@ static void read_term(const PGresult *rows, struct look_term *term)
     copy(rows, 0, COLUMN_TERM_START, term->backend_start, sizeof(term->backend_start));
     term->lease = DUR_MS(strtoll(PQgetvalue(rows, 0, COLUMN_LEASE_MS), NULL, 10));
     term->ended = is_true(rows, 0, COLUMN_ENDED);
+    term->jobs_hash = strtoull(PQgetvalue(rows, 0, COLUMN_JOBS), NULL, 16);
 }
 
 bool look_read(const PGresult *rows, bool with_term, int witness_pid, struct look *ret_look)
@@ -175,4 +177,10 @@ enum holder_kind look_kind(const struct look *look, uint64_t incarnation, int lo
         return HOLDER_PGBATON;
     }
     return HOLDER_FOREIGN;
+}
+
+bool look_misses_jobs(const struct look *look, enum holder_kind kind, uint64_t jobs_hash)
+{
+    return kind == HOLDER_PGBATON && look_is_holder(&look->term, &look->key.session) &&
+           jobs_hash != 0 && look->term.jobs_hash != jobs_hash;
 }

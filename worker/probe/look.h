@@ -31,6 +31,7 @@ struct look_term {
     int backend_pid;
     char backend_start[STUCK_TEXT_MAX];
     dur_ns lease;
+    uint64_t jobs_hash; /* of the leader's jobs; 0: unknown, or none */
 };
 
 struct look {
@@ -66,5 +67,9 @@ bool look_is_holder(const struct look_term *term, const struct stuck_sight *hold
  * else. lock_pid: of our own worker's lock session, 0 if it does not lead.
  */
 enum holder_kind look_kind(const struct look *look, uint64_t incarnation, int lock_pid);
+
+/* look_misses_jobs - does another instance lead with another set of jobs than ours (its hash), so
+ * that some of ours may be run by nobody? */
+bool look_misses_jobs(const struct look *look, enum holder_kind kind, uint64_t jobs_hash);
 
 #endif

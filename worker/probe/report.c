@@ -78,6 +78,20 @@ static void log_holder(const struct probe *p, const struct sight *seen)
     }
 }
 
+/* Of ours, what the leader has not is run by nobody: wrong once, at a reload of the fleet; wrong
+ * for good where two services share an election. */
+static void log_jobs(const struct probe *p, const struct sight *seen)
+{
+    if (seen->jobs_differ && p->shown.jobs_differ == 0) {
+        log_error("jobs_unserved",
+                  "election=%s leader=%s hint=\"the leader has another set of jobs: what only we "
+                  "have is run by nobody; two services need two elections\"",
+                  log_text(p->cfg->election.name).is, log_text(seen->instance).is);
+    } else if (!seen->jobs_differ && p->shown.jobs_differ != 0) {
+        log_info("jobs_served", "election=%s", log_text(p->cfg->election.name).is);
+    }
+}
+
 void report_sight(struct probe *p, const struct sight *seen)
 {
     struct message_fleet fleet = {
@@ -91,10 +105,12 @@ void report_sight(struct probe *p, const struct sight *seen)
 
     log_clock(p, seen);
     log_holder(p, seen);
+    log_jobs(p, seen);
     p->shown.database = DATABASE_UP;
     p->shown.holder = seen->holder;
     p->shown.holder_pid = seen->holder_pid;
     p->shown.heir_waits = seen->seat_other;
+    p->shown.jobs_differ = seen->jobs_differ;
     p->shown.looked_at = clock_wall();
     p->shown.clock_offset_ns = seen->clock_offset;
     p->shown.leader_epoch = seen->epoch;

@@ -27,7 +27,8 @@ struct sight {
     char instance[INSTANCE_MAX];
     dur_ns clock_offset; /* ours minus the database's */
     bool clock_wrong;
-    bool poll; /* the lock queue cannot be waited in */
+    bool jobs_differ; /* the leader has another set of jobs than we have */
+    bool poll;        /* the lock queue cannot be waited in */
 };
 
 struct shell_kind {

@@ -1,0 +1,84 @@
+/* A fleet whose instances are not alike, and says so. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/fleet.h"
+#include "tests/support/text.h"
+
+TestSuite(mixed, .timeout = 120);
+
+static struct fleet fleet;
+static struct outcome told;
+
+#define A (&fleet.member[0])
+#define B (&fleet.member[1])
+
+static bool is_warned(const struct instance *i, const char *name)
+{
+    json_t *status = instance_status(i);
+    bool found = false;
+    size_t at;
+    json_t *warning;
+
+    json_array_foreach(json_object_get(status, "warnings"), at, warning)
+    {
+        const char *is = json_string_value(json_object_get(warning, "name"));
+
+        found = found || (is != NULL && strcmp(is, name) == 0);
+    }
+    json_decref(status);
+    return found;
+}
+
+static void reconfigure(struct instance *i, const struct instance_settings *settings)
+{
+    struct instance_settings all = fleet_settings(&fleet, settings);
+
+    instance_configure(i, &all);
+    instance_mark(i);
+}
+
+static bool b_is_warned(void *ctx)
+{
+    return is_warned(B, ctx);
+}
+
+Test(mixed, a_follower_whose_jobs_the_leader_does_not_have_says_so_until_it_has_them)
+{
+    static char unserved[] = "jobs_unserved";
+
+    fleet_make(&fleet, 2, NULL);
+    char *job = text_format("%s[job more]\nschedule = manual\ncommand = true\n", fleet.diary.job);
+    reconfigure(B, &(struct instance_settings){.job = job});
+    fleet_begin(&fleet);
+
+    instance_wait(B, "jobs_unserved", "leader=a");
+    cr_expect(wait_until(b_is_warned, unserved, WAIT_LIMIT));
+    cr_expect_eq(instance_logged(A, "jobs_unserved", ""), 0);
+
+    instance_mark(B);
+    reconfigure(A, &(struct instance_settings){.job = job});
+    instance_command(A, &told, "reload", NULL);
+    cr_assert_eq(told.code, 0, "%s%s", told.out, told.err);
+    instance_wait(B, "jobs_served", "");
+    cr_expect_not(is_warned(B, unserved));
+    cr_expect_eq(diary_terms(&fleet.diary), 1, "the reload was to keep the term");
+    free(job);
+    fleet_check(&fleet);
+}
+
+Test(mixed, two_instances_of_one_label_are_warned_about)
+{
+    static char shared[] = "label_shared";
+
+    fleet_make(&fleet, 2, NULL);
+    fleet_begin(&fleet);
+    cr_expect_not(is_warned(B, shared));
+
+    const char *const words[] = {"-o", "pgbaton.instance=a", NULL};
+    instance_stop(B);
+    instance_start(B, words);
+    cr_expect(wait_until(b_is_warned, shared, WAIT_LIMIT));
+    fleet_check(&fleet);
+}
