@@ -106,6 +106,7 @@ void election_follow(struct election *e, struct election_actions *out)
 
     if (e->stopping) {
         election_leave(e, out);
+        e->reason = END_STOP; /* not what ended the last term, an hour ago */
         election_become(e, ELECTION_STOPPED, MONO_NEVER, out);
         election_act(out, ELECTION_GONE);
         return;

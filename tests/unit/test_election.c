@@ -336,6 +336,16 @@ Test(election, goes_on_after_the_new_configuration_is_in_force)
     cr_expect(has(&got, ELECTION_SEEK));
 }
 
+Test(election, that_stops_says_so_whatever_ended_the_term_before)
+{
+    struct election e = made_in(SEEKING);
+
+    e.reason = END_STEP_DOWN;
+    (void)feed(&e, (struct election_event){.type = ELECTION_STOP});
+    cr_expect(e.state == ELECTION_STOPPED);
+    cr_expect(e.reason == END_STOP);
+}
+
 /* A supervisor that was stopped for longer than a lease finds a queue of renewals. */
 Test(election, one_that_slept_hears_all_renewals_before_it_judges)
 {
