@@ -12,4 +12,5 @@ while [ -e "build/run/$n/pgbaton.pid" ] && ! flock -n "build/run/$n/pgbaton.pid"
     n=$((n + 1))
 done
 mkdir -p build/run
+echo "run.sh: in another terminal: $program status -c etc/pgbaton.ini -o pgbaton.run_dir=build/run/$n" >&2
 exec "$program" run -c etc/pgbaton.ini -o "pgbaton.run_dir=build/run/$n"
