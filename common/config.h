@@ -175,6 +175,13 @@ enum config_change {
 enum config_change config_diff(const struct config *now, const struct config *next,
                                bool can_switch_user, char *ret_reason, size_t size);
 
+/*
+ * config_changes - calls each with one line for every setting that has changed ("[election] lease
+ * is now 20s; was 15s"), and for every job that is new, gone or changed. No secret is in them.
+ */
+void config_changes(const struct config *now, const struct config *next,
+                    void (*each)(void *ctx, const char *text), void *ctx);
+
 /* config_print - check --print: the effective configuration as an INI file with
  * the origin of each value that is not a default; secrets masked. */
 void config_print(const struct config *cfg, FILE *to);
@@ -186,6 +193,9 @@ const struct config_job *config_job_find(const struct config *cfg, const char *n
 
 /* config_has_user_jobs - does any enabled job name a user? */
 bool config_has_user_jobs(const struct config *cfg);
+
+/* config_is_anonymous - an election in PostgreSQL that neither name nor key tells from others. */
+bool config_is_anonymous(const struct config *cfg);
 
 /* config_jobs_hash - of the set of names of the jobs, in whatever order; 0: there are none. */
 uint64_t config_jobs_hash(const struct config *cfg);

@@ -216,3 +216,10 @@ int config_build(struct config *cfg)
     cfg->hash = hash_of(cfg);
     return entries->problems->errors > 0 ? -EINVAL : 0;
 }
+
+bool config_is_anonymous(const struct config *cfg)
+{
+    return cfg->election.enabled && cfg->database.kind == DATABASE_POSTGRES &&
+           !config_setting_of(cfg, SECTION_ELECTION, "name")->given &&
+           !config_setting_of(cfg, SECTION_ELECTION, "key")->given;
+}

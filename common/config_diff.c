@@ -99,3 +99,63 @@ enum config_change config_diff(const struct config *now, const struct config *ne
     }
     return most;
 }
+
+/* What a job does may have secrets in it: that it has changed is enough to know. */
+static void compare_jobs(const struct config *now, const struct config_job *old,
+                         const struct config *next, const struct config_job *new,
+                         void (*each)(void *ctx, const char *text), void *ctx)
+{
+    const struct config_setting *before = now->private->job_settings[old - now->jobs];
+    const struct config_setting *after = next->private->job_settings[new - next->jobs];
+    size_t first = config_job_row_first();
+    char text[JOB_NAME_MAX + 64];
+
+    for (size_t i = first; i < config_row_count; i++) {
+        if (!same_text(before[i - first].text, after[i - first].text)) {
+            (void)snprintf(text, sizeof(text), "[job %s] %s has changed", new->name,
+                           config_rows[i].key);
+            each(ctx, text);
+        }
+    }
+}
+
+static void job_changes(const struct config *now, const struct config *next,
+                        void (*each)(void *ctx, const char *text), void *ctx)
+{
+    char text[JOB_NAME_MAX + 64];
+
+    for (size_t i = 0; i < next->job_count; i++) {
+        const struct config_job *new = &next->jobs[i];
+        const struct config_job *old = config_job_find(now, new->name);
+
+        if (old == NULL) {
+            (void)snprintf(text, sizeof(text), "[job %s] is new", new->name);
+            each(ctx, text);
+        } else if (old->hash != new->hash) {
+            compare_jobs(now, old, next, new, each, ctx);
+        }
+    }
+    for (size_t i = 0; i < now->job_count; i++) {
+        if (config_job_find(next, now->jobs[i].name) == NULL) {
+            (void)snprintf(text, sizeof(text), "[job %s] is gone", now->jobs[i].name);
+            each(ctx, text);
+        }
+    }
+}
+
+void config_changes(const struct config *now, const struct config *next,
+                    void (*each)(void *ctx, const char *text), void *ctx)
+{
+    char text[512];
+
+    for (size_t i = 0; i < config_job_row_first(); i++) {
+        const struct config_setting *old = &now->private->settings[i];
+        const struct config_setting *new = &next->private->settings[i];
+
+        if (has_changed(&config_rows[i], old, new)) {
+            explain(&config_rows[i], old, new, text, sizeof(text));
+            each(ctx, text);
+        }
+    }
+    job_changes(now, next, each, ctx);
+}

@@ -35,11 +35,13 @@ static void refuse(struct supervisor *s, int code, const char *text)
     answer(s, code, text);
 }
 
+static const char stays[] = "the old configuration stays in force";
+
 /* Each problem is a line of the log; the reply has all that fit. */
 static void refuse_problems(struct supervisor *s, const struct config_problems *problems)
 {
     char text[sizeof(((struct message_reply *)0)->text)];
-    size_t used = (size_t)snprintf(text, sizeof(text), "the old configuration stays in force");
+    size_t used = (size_t)snprintf(text, sizeof(text), "%s", stays);
 
     for (size_t i = 0; i < problems->count; i++) {
         const struct config_problem *problem = &problems->list[i];
@@ -51,7 +53,9 @@ static void refuse_problems(struct supervisor *s, const struct config_problems *
             }
         }
     }
-    refuse(s, EXIT_CODE_CONFIG, text);
+    s->reload.failed++;
+    log_error("config_refused", "reason=\"%s\"", stays);
+    answer(s, EXIT_CODE_CONFIG, text);
 }
 
 static void log_warnings(const struct config_problems *problems)
@@ -84,7 +88,6 @@ int reload_adopt(struct supervisor *s, struct config *next)
     }
     s->config_fd = with;
     s->config_stripped_fd = without;
-    config_free(s->config);
     s->config = next;
     s->reload.loaded_at = clock_wall();
     log_threshold(next->pgbaton.log_level);
@@ -92,6 +95,11 @@ int reload_adopt(struct supervisor *s, struct config *next)
         log_warn("no_election", "reason=%s effect=%s",
                  next->election.enabled ? "\"dsn = none\"" : "\"[election] enabled = no\"",
                  "\"every instance with this configuration runs the jobs\"");
+    }
+    if (config_is_anonymous(next)) {
+        log_warn("election_unnamed",
+                 "effect=\"every service in this database that leaves [election] name and key out "
+                 "shares one leader\"");
     }
     return 0;
 }
@@ -123,10 +131,37 @@ static bool is_same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+struct changes {
+    unsigned count;
+};
+
+/* So many tell the story; a file that was written anew would bury the log under its jobs. */
+enum { CHANGES_LOGGED = 50 };
+
+static void log_change(void *ctx, const char *text)
+{
+    struct changes *changes = ctx;
+
+    if (changes->count++ < CHANGES_LOGGED) {
+        log_info("config_changed", "change=%s", log_text(text).is);
+    }
+}
+
+static void log_changes(const struct config *old, const struct config *next)
+{
+    struct changes changes = {0};
+
+    config_changes(old, next, log_change, &changes);
+    if (changes.count > CHANGES_LOGGED) {
+        log_info("config_changed", "more=%u", changes.count - CHANGES_LOGGED);
+    }
+}
+
 /* The configuration is taken by everybody. Takes next over. */
 static void put_in_force(struct supervisor *s, struct config *next)
 {
     char text[128];
+    struct config *old = s->config;
     bool log_moves = !is_same_text(s->config->pgbaton.log_file, next->pgbaton.log_file);
     int rc = reload_adopt(s, next);
 
@@ -139,6 +174,8 @@ static void put_in_force(struct supervisor *s, struct config *next)
         return;
     }
     s->reload.done++;
+    log_changes(old, next);
+    config_free(old);
     if (log_moves) {
         logfile_reopen(s);
     }

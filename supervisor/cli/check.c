@@ -90,8 +90,6 @@ static void warn_about_election(const struct config *cfg, struct config_problems
     const struct config_setting *dsn = config_setting_of(cfg, SECTION_DATABASE, "dsn");
     const struct config_setting *enabled = config_setting_of(cfg, SECTION_ELECTION, "enabled");
     const struct config_setting *delay = config_setting_of(cfg, SECTION_ELECTION, "takeover_delay");
-    const struct config_setting *name = config_setting_of(cfg, SECTION_ELECTION, "name");
-    const struct config_setting *key = config_setting_of(cfg, SECTION_ELECTION, "key");
 
     if (cfg->database.kind == DATABASE_NONE) {
         config_problem_add(problems, true, dsn->origin, "database", "dsn",
@@ -111,7 +109,7 @@ static void warn_about_election(const struct config *cfg, struct config_problems
                                  "overlap for heartbeat + loss_grace"
                                : "what outlives a killed instance may overlap with its jobs");
     }
-    if (cfg->database.kind == DATABASE_POSTGRES && !name->given && !key->given) {
+    if (config_is_anonymous(cfg)) {
         config_problem_add(
             problems, true, dsn->origin, "election", "name",
             "neither name nor key is set: every service in this database that leaves "

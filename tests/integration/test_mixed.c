@@ -82,3 +82,17 @@ Test(mixed, two_instances_of_one_label_are_warned_about)
     cr_expect(wait_until(b_is_warned, shared, WAIT_LIMIT));
     fleet_check(&fleet);
 }
+
+Test(mixed, an_election_that_nobody_named_is_warned_about)
+{
+    fleet_make(&fleet, 1, &(struct instance_settings){.election = ELECTION_CALM});
+    fleet_begin(&fleet);
+    instance_wait(A, "election_unnamed", "");
+
+    reconfigure(A, &(struct instance_settings){.election = ELECTION_CALM "name = own\n"});
+    instance_command(A, &told, "reload", NULL);
+    cr_assert_eq(told.code, 0, "%s%s", told.out, told.err);
+    instance_wait(A, "elected", "election=own");
+    cr_expect_eq(instance_logged(A, "election_unnamed", ""), 0);
+    fleet_check(&fleet);
+}

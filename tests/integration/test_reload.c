@@ -46,6 +46,7 @@ Test(reload, of_changed_jobs_keeps_leadership_and_the_running_jobs)
     instance_command(A, &told, "reload", NULL);
 
     cr_expect_eq(told.code, 0, "%s%s", told.out, told.err);
+    instance_wait(A, "config_changed", "[job late] is new");
     instance_wait(A, "job_started", "job=late");
     size_t before = diary_lines(&fleet.diary, "a");
     diary_wait(&fleet.diary, "a", before + 10);
@@ -94,7 +95,8 @@ Test(reload, of_a_bad_file_is_refused_and_the_old_one_stays_in_force)
     program_signal(&A->supervisor, SIGHUP);
 
     instance_wait(A, "config_problem", "5 parsecs");
-    instance_wait(A, "config_refused", "");
+    instance_wait(A, "config_refused", "stays in force");
+    cr_expect_eq(instance_logged(A, "config_refused", "parsecs"), 0, "each problem is said once");
     size_t before = diary_lines(&fleet.diary, "a");
     diary_wait(&fleet.diary, "a", before + 10);
     cr_expect_eq(diary_terms(&fleet.diary), 1);

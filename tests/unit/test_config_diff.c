@@ -83,6 +83,38 @@ Test(config_diff, changes)
     }
 }
 
+static void note(void *ctx, const char *text)
+{
+    char *all = ctx;
+    size_t used = strlen(all);
+
+    (void)snprintf(all + used, 1024 - used, "%s\n", text);
+}
+
+Test(config_diff, every_change_has_its_line_and_no_secret_is_in_it)
+{
+    char all[1024] = "";
+
+    config_fixture_write("pgbaton.ini", BASE "[job b]\nschedule = manual\ncommand = b\n");
+    struct config *now = read_with(NULL);
+    config_fixture_write("pgbaton.ini", "[pgbaton]\ninstance = i\nrun_dir = /r\nlog_level = debug\n"
+                                        "[database]\ndsn = host=h password=geheim\n"
+                                        "[election]\nname = n\nlease = 15s\n"
+                                        "[job a]\nschedule = always\ncommand = a geheim\n"
+                                        "[job c]\nschedule = manual\ncommand = c\n");
+    struct config *next = read_with(NULL);
+
+    config_changes(now, next, note, all);
+    cr_expect_str_eq(all, "[pgbaton] log_level is now debug; was info\n"
+                          "[database] dsn is now ***; was ***\n"
+                          "[job a] schedule has changed\n"
+                          "[job a] command has changed\n"
+                          "[job c] is new\n"
+                          "[job b] is gone\n");
+    config_free(now);
+    config_free(next);
+}
+
 Test(config_diff, with_privileges_a_user_is_live)
 {
     char reason[256];
