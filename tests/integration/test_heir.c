@@ -211,12 +211,14 @@ Test(heir, a_term_that_others_keep_from_being_opened_is_given_up)
     instance_mark(A);
     instance_start(A, NULL);
     instance_wait(A, "term_blocked", "");
+    instance_wait(A, "session_stays", "was=blocker"); /* named, each time */
     instance_wait(A, "term_failed", "it took too long");
     PGconn *other = server_connect(&fleet.pg, "dba");
     cr_expect(wait_until(key_is_free, other, WAIT_LIMIT));
     server_do(conn, "ROLLBACK");
     instance_wait(A, "elected", "epoch=1.2");
     cr_expect_eq(instance_logged(A, "elected", "reason=clean"), 1, "it never was a term");
+    instance_check_log(A);
     PQfinish(other);
     PQfinish(conn);
 }

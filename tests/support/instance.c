@@ -223,7 +223,8 @@ struct instance *instances_wait_leader(struct instance *list, size_t count)
 
 void instance_check_log(const struct instance *i)
 {
-    static const char *const bugs[] = {"Assertion", "Sanitizer", "runtime error:"};
+    /* The last one: a text of libpq that was not made one line. */
+    static const char *const bugs[] = {"Assertion", "Sanitizer", "runtime error:", "\\n\""};
     char *log = text_read(i->log);
 
     for (size_t n = 0; n < sizeof bugs / sizeof bugs[0]; n++) {

@@ -78,7 +78,8 @@ bool instance_leads(const struct instance *i);
 struct instance *instances_wait_leader(struct instance *list, size_t count);
 
 /* instance_check_log - no process of it has asserted, or was stopped by a sanitizer: a child would
- * only be started again, and a test could pass all the same. instance_wait_exit does this too. */
+ * only be started again, and a test could pass all the same; and no text in it ends with a line
+ * feed. instance_wait_exit does this too. */
 void instance_check_log(const struct instance *i);
 
 /* instance_wait_exit - the exit code. Ends the test, with the log, at the limit. */

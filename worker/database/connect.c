@@ -80,6 +80,13 @@ void connect_one_line(const char *text, char *ret_line, size_t size)
     ret_line[used] = '\0';
 }
 
+void connect_said(const PGresult *result, char *ret_line, size_t size)
+{
+    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+    connect_one_line(text != NULL ? text : PQresultErrorMessage(result), ret_line, size);
+}
+
 /* PASSWORD in name = value pairs, or user:PASSWORD@ in a URI. */
 static bool may_have_password(const char *dsn)
 {

@@ -47,4 +47,8 @@ int connect_check_dsn(const char *dsn, char *reterr, size_t size);
  * twice in a row (it tries again without TLS and may fail alike). */
 void connect_one_line(const char *text, char *ret_line, size_t size);
 
+/* connect_said - what the server said of a statement, in one line, without what is for a terminal.
+ */
+void connect_said(const PGresult *result, char *ret_line, size_t size);
+
 #endif

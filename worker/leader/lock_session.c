@@ -16,6 +16,7 @@
 #include "common/duration.h"
 #include "common/log.h"
 #include "common/timer.h"
+#include "worker/database/connect.h"
 #include "worker/database/session.h"
 #include "worker/leader/slice.h"
 
@@ -265,11 +266,13 @@ static void lost(struct lock_session *s, const char *what)
 {
     PGconn *connection = session_connection(s->session);
     const char *text = session_last_notice(s->session);
+    char line[CONNECT_TEXT_MAX];
 
     if (text[0] == '\0' && connection != NULL) {
         text = PQerrorMessage(connection);
     }
-    fail(s, END_SESSION_ENDED, text[0] != '\0' ? text : what);
+    connect_one_line(text[0] != '\0' ? text : what, line, sizeof(line));
+    fail(s, END_SESSION_ENDED, line);
 }
 
 static void report_phase(struct lock_session *s)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "worker/database/connect.h"
 #include "worker/probe/postgres.h"
 
 static void add_ending(struct shell *pg, const struct ending *ending)
@@ -79,9 +80,11 @@ void evict_ask_blockers(struct shell *pg)
 
 void evict_on_blockers(struct shell *pg, PGresult *result)
 {
+    char said[CONNECT_TEXT_MAX];
+
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-        log_warn("blockers_unknown", "ledger_pid=%d error=%s", pg->blocked,
-                 log_text(PQresultErrorMessage(result)).is);
+        connect_said(result, said, sizeof(said));
+        log_warn("blockers_unknown", "ledger_pid=%d error=%s", pg->blocked, log_text(said).is);
         return;
     }
     for (int row = 0; row < PQntuples(result); row++) {
@@ -132,6 +135,7 @@ void evict_ask_end(struct shell *pg)
 static void log_ending(const struct ending *ending, const PGresult *result)
 {
     bool answered = PQresultStatus(result) == PGRES_TUPLES_OK;
+    char said[CONNECT_TEXT_MAX] = "it does not react to SIGTERM";
 
     if (answered && PQntuples(result) == 0) {
         return; /* gone by itself */
@@ -140,12 +144,13 @@ static void log_ending(const struct ending *ending, const PGresult *result)
         log_warn("session_ended", "was=%s pid=%d application_name=%s", ending->what, ending->pid,
                  log_text(ending->application).is);
     } else {
-        log_error(
-            "session_stays",
-            "was=%s pid=%d application_name=%s error=%s hint=\"end this process of the "
-            "server by other means\"",
-            ending->what, ending->pid, log_text(ending->application).is,
-            log_text(answered ? "it does not react to SIGTERM" : PQresultErrorMessage(result)).is);
+        if (!answered) {
+            connect_said(result, said, sizeof(said));
+        }
+        log_error("session_stays",
+                  "was=%s pid=%d application_name=%s error=%s hint=\"end this process of the "
+                  "server by other means\"",
+                  ending->what, ending->pid, log_text(ending->application).is, log_text(said).is);
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include "common/budget.h"
 #include "common/log.h"
+#include "worker/database/connect.h"
 #include "worker/database/schema.h"
 #include "worker/probe/fleet.h"
 #include "worker/probe/postgres.h"
@@ -52,7 +53,7 @@ void postgres_lost(struct shell *pg, enum end_reason reason, bool refused, const
 {
     char kept[REASON_MAX]; /* the text may be the session's own */
 
-    (void)snprintf(kept, sizeof(kept), "%s", text);
+    connect_one_line(text, kept, sizeof(kept));
     session_close(pg->session);
     pg->session = NULL;
     pg->ready = false;
@@ -308,9 +309,12 @@ static void ask_fence(struct shell *pg)
 
 static void on_fence(struct shell *pg, PGresult *result)
 {
+    char said[CONNECT_TEXT_MAX];
+
     if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        connect_said(result, said, sizeof(said));
         log_warn("fence_not_recorded", "epoch=%s error=%s", epoch_text(pg->fenced.epoch).is,
-                 log_text(PQresultErrorMessage(result)).is);
+                 log_text(said).is);
         return;
     }
     shell_fenced(pg->probe, &pg->fenced);
