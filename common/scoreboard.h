@@ -89,7 +89,7 @@ struct board_worker {
     mono_ns deadline;
     mono_ns takeover_until; /* jobs start then; 0: no wait */
     int64_t heartbeat_ns;   /* round trip of the last heartbeat */
-    char containment[64];   /* what the worker holds its jobs with */
+    char containment[192];  /* what the worker holds its jobs with */
 };
 
 enum board_outcome {

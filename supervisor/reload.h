@@ -24,7 +24,8 @@ void reload_carry_on(struct supervisor *s);
 void reload_refuse_all(struct supervisor *s);
 
 /* reload_adopt - the first configuration, or the next: seal it, and make it the one in force. It is
- * taken over, and the one before it is the caller's. 0 or a negative errno: then nothing has changed, and it stays the caller's. */
+ * taken over, and the one before it is the caller's. 0 or a negative errno: then nothing has
+ * changed, and it stays the caller's. */
 int reload_adopt(struct supervisor *s, struct config *next);
 
 /* reload_children_wanted - by the configuration in force: start what is missing, end what is not
