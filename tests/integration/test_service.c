@@ -232,17 +232,68 @@ Test(service, survives_the_fencing_of_a_worker)
     fleet_check(&fleet);
 }
 
-/* unshare(1) makes the namespace; what it runs there is PID 1. */
+/* Is the mount of /proc one that no other mount namespace follows? */
+static bool proc_is_private(void)
+{
+    char *mounts = text_read("/proc/self/mountinfo");
+    bool private = false;
+
+    for (char *line = strtok(mounts, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        if (strstr(line, " /proc ") != NULL) { /* the last one is the one that is seen */
+            private = strstr(line, " shared:") == NULL;
+        }
+    }
+    free(mounts);
+    return private;
+}
+
+/*
+ * unshare(1) makes the namespace; what it runs there is PID 1. In a chroot it
+ * cannot make the root private, which is no mount there; where /proc is that
+ * already, nothing has to be made so.
+ */
+static const char *const *namespace_words(void)
+{
+    static const char *const words[][9] = {
+        {"unshare", "--pid", "--fork", "--kill-child", "--mount-proc", NULL},
+        {"unshare", "--pid", "--fork", "--kill-child", "--propagation", "unchanged", "--mount-proc",
+         NULL},
+    };
+    const size_t count = proc_is_private() ? 2 : 1;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *probe[12] = {NULL};
+        size_t length = 0;
+
+        while (words[i][length] != NULL) {
+            probe[length] = words[i][length];
+            length++;
+        }
+        probe[length] = "true";
+        if (program_run(&(struct program_spec){.argv = probe}) == 0) {
+            return words[i];
+        }
+    }
+    return NULL;
+}
+
 static void start_as_pid_1(const char *job)
 {
-    static const char *const probe[] = {"unshare", "--pid", "--fork", "--mount-proc", "true", NULL};
+    const char *const *words = namespace_words();
+    const char *argv[16] = {NULL};
+    size_t count = 0;
 
-    if (program_run(&(struct program_spec){.argv = probe}) != 0) {
+    if (words == NULL) {
         cr_skip_test("this kernel or user may not make a pid namespace");
     }
     make_alone("", job);
-    const char *argv[] = {"unshare",      "--pid", "--fork", "--kill-child", "--mount-proc",
-                          pgbaton_path(), "run",   "-c",     one.ini,        NULL};
+    const char *const run[] = {pgbaton_path(), "run", "-c", one.ini, NULL};
+    while (*words != NULL) {
+        argv[count++] = *words++;
+    }
+    for (size_t i = 0; run[i] != NULL; i++) {
+        argv[count++] = run[i];
+    }
     program_start(&one.supervisor,
                   &(struct program_spec){.argv = argv, .output = one.log, .errors = one.log});
 }

@@ -135,8 +135,10 @@ static void about_labels(struct warnings *w, const struct status_view *view)
 
     if (label != NULL) {
         warn(w, "label_shared",
-             "more than one instance is called '%s': in the log and in the history they cannot be "
-             "told apart; give each its own [pgbaton] instance",
+             "more than one instance is called '%s' (or one that is gone has left its session): in "
+             "the "
+             "log and in the history they cannot be told apart; give each its own [pgbaton] "
+             "instance",
              label);
     }
 }
