@@ -144,7 +144,10 @@ Test(connecting, takes_a_password_that_became_right_from_its_file)
     char *database = text_format("password_file = %s\n", file);
     text_write(file, "open-sesame-9\n");
     cr_assert_eq(chmod(file, 0600), 0);
-    configure(A, &(struct instance_settings){.dsn = dsn, .database = database, .jobs = QUICK});
+    configure(A, &(struct instance_settings){.dsn = dsn,
+                                             .database = database,
+                                             .election = ELECTION_CALM "backoff_max = 1s\n",
+                                             .jobs = QUICK});
     instance_start(A, NULL);
     instance_wait(A, "database_down", "password authentication failed");
     is_said_once("password authentication failed");

@@ -78,6 +78,17 @@ static bool pooler_answers(void *ctx)
     return PQping(conninfo) == PQPING_OK || !process_lives(p->program.pid);
 }
 
+/* Behind a pooler a SET of ours would stay in a session that others get. */
+static void nothing_was_set(size_t from)
+{
+    char *log = text_read(fleet.pg.log);
+
+    cr_expect_gt(text_count(log + from, "pg_backend_pid()"), 0, "nothing of ours arrived: %s", log);
+    cr_expect_eq(text_count(log + from, "set_config"), 0, "%s", log + from);
+    cr_expect_eq(text_count(log + from, "_timeout"), 0, "%s", log + from);
+    free(log);
+}
+
 static void is_refused_behind(const char *mode)
 {
     static struct pooler pooler;
@@ -86,8 +97,10 @@ static void is_refused_behind(const char *mode)
         cr_skip_test("pgbouncer is not installed");
     }
     fleet_make(&fleet, 1, NULL);
+    server_reload(&fleet.pg, "log_statement = all\n");
     pooler_start(&pooler, mode);
     cr_assert(wait_until(pooler_answers, &pooler, WAIT_LIMIT));
+    char *early = text_read(fleet.pg.log);
     cr_assert(process_lives(pooler.program.pid), "%s", text_tail(pooler.log));
     char *dsn =
         text_format("host=127.0.0.1 port=%u user=postgres dbname=app sslmode=disable", pooler.port);
@@ -103,6 +116,8 @@ static void is_refused_behind(const char *mode)
     PGconn *conn = server_connect(&fleet.pg, "test");
     cr_expect_eq(leader_pid(conn), 0, "the key was left locked on a pooled connection");
     PQfinish(conn);
+    nothing_was_set(strlen(early));
+    free(early);
     free(dsn);
     fleet_check(&fleet);
 }
