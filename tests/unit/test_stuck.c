@@ -94,3 +94,9 @@ Test(stuck, blockers_after_a_clean_end_need_no_wait)
 
     cr_expect(stuck_opening_due(&opening, 7, 0, DUR_S(1)));
 }
+
+Test(stuck, the_end_of_a_session_is_not_waited_for_so_long_that_the_seat_is_lost)
+{
+    cr_expect_eq(stuck_end_within(DUR_S(15)), DUR_S(1));
+    cr_expect_eq(stuck_end_within(DUR_MS(1500)), DUR_MS(375));
+}

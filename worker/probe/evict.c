@@ -3,6 +3,7 @@
  * of a term when the lease before it is over, is ended by the server for us.
  * Always by what it is, and not by its pid alone: pids come back.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,29 +108,32 @@ void evict_on_blockers(struct shell *pg, PGresult *result)
     }
 }
 
-/* With a second to die in: the signal alone says nothing about a backend that is stopped. */
+/* With some time to die in: the signal alone says nothing about a backend that is stopped. */
 void evict_ask_end(struct shell *pg)
 {
     const struct ending *ending = &pg->endings[0];
     char pid[16];
     char blocked[16];
-    const char *values[] = {pid, blocked};
+    char within[24];
+    const char *values[] = {pid, blocked, within};
 
     (void)snprintf(pid, sizeof(pid), "%d", ending->pid);
     (void)snprintf(blocked, sizeof(blocked), "%d", ending->blocked);
+    (void)snprintf(within, sizeof(within), "%" PRId64,
+                   stuck_end_within(pg->probe->cfg->election.lease) / DUR_MS(1));
     if (ending->backend_start[0] == '\0') {
         postgres_ask(
             pg,
-            "SELECT pg_terminate_backend(b.pid, 1000) FROM unnest(pg_blocking_pids($2::int)) "
+            "SELECT pg_terminate_backend(b.pid, $3::bigint) FROM unnest(pg_blocking_pids($2::int)) "
             "AS b(pid) WHERE b.pid = $1::int LIMIT 1",
-            2, values, POSTGRES_LIMIT);
+            3, values, POSTGRES_LIMIT);
         return;
     }
     values[1] = ending->backend_start;
     postgres_ask(pg,
-                 "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity "
+                 "SELECT pg_terminate_backend(pid, $3::bigint) FROM pg_stat_activity "
                  "WHERE pid = $1::int AND backend_start = $2::timestamptz",
-                 2, values, POSTGRES_LIMIT);
+                 3, values, POSTGRES_LIMIT);
 }
 
 static void log_ending(const struct ending *ending, const PGresult *result)

@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+/* A healthy backend ends within milliseconds. */
+#define END_WITHIN_MAX DUR_S(1)
+
 static bool is_same(const struct stuck_sight *a, const struct stuck_sight *b)
 {
     return a->pid == b->pid && strcmp(a->backend_start, b->backend_start) == 0 &&
@@ -40,4 +43,9 @@ bool stuck_opening_due(struct stuck_opening *opening, int pid, dur_ns lease, mon
         opening->since = now;
     }
     return now - opening->since >= lease;
+}
+
+dur_ns stuck_end_within(dur_ns lease)
+{
+    return lease / 4 < END_WITHIN_MAX ? lease / 4 : END_WITHIN_MAX;
 }

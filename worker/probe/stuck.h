@@ -60,4 +60,11 @@ struct stuck_opening {
  */
 bool stuck_opening_due(struct stuck_opening *opening, int pid, dur_ns lease, mono_ns now);
 
+/*
+ * stuck_end_within - how long the server may wait for a session to end that it
+ * was told to: the answer takes as long, and until then nothing else can be
+ * asked, no heartbeat of our seat either.
+ */
+dur_ns stuck_end_within(dur_ns lease);
+
 #endif
