@@ -135,6 +135,7 @@ Test(stuck, a_holder_of_the_seat_that_no_timer_ends_is_ended_only_if_it_is_of_ou
     dba = server_connect(&fleet.pg, "dba");
     PGconn *other = server_connect(&fleet.pg, "superuser");
     struct patience patience = {.pid = PQbackendPID(other)};
+    server_do(dba, "GRANT pg_read_all_stats TO baton"); /* it can see that the other one is idle */
     server_do(other, "SELECT pg_advisory_lock" SEAT_SQL);
     instance_start(B, NULL);
     instance_wait(B, "database_up", "");
@@ -153,16 +154,26 @@ Test(stuck, a_holder_of_the_seat_that_no_timer_ends_is_ended_only_if_it_is_of_ou
     finish();
 }
 
-/* A heir that listened would have its server's timer suspended by what it does not read. */
+/* A heir that listened would have its server's timer suspended by what it does not read. By a UNIX
+ * socket: over TCP, tcp_user_timeout would end the session as well. */
 Test(stuck, a_stopped_heir_loses_the_seat_though_it_is_flooded_with_notifications)
 {
-    begin(3);
+    fleet_make(&fleet, 3, &shortest_lease);
+    struct instance_settings by_unix = shortest_lease;
+    by_unix.dsn = server_conninfo(&fleet.pg, SERVER_UNIX);
+    by_unix = fleet_settings(&fleet, &by_unix);
+    instance_configure(B, &by_unix);
+    fleet_begin(&fleet);
+    dba = server_connect(&fleet.pg, "dba");
     (void)backend_wait_waiting(dba);
     program_signal_tree(&B->supervisor, SIGSTOP);
     server_do(dba, "SELECT count(pg_notify('pgbaton', repeat('x', 7000) || i)) FROM "
                    "generate_series(1, 4000) AS i"); /* more than the sockets hold */
 
     instance_wait(C, "seat_taken", "");
+    /* The server's timer did it: nobody had to find out, two leases later. */
+    cr_expect_eq(instance_logged(A, "session_ended", ""), 0, "%s", text_tail(A->log));
+    cr_expect_eq(instance_logged(C, "session_ended", ""), 0, "%s", text_tail(C->log));
     program_kill_tree(&A->supervisor);
     instance_wait(C, "elected", "");
     diary_wait(&fleet.diary, "c", 5);
