@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 #include "tests/support/backend.h"
 #include "tests/support/fleet.h"
+#include "tests/support/long_test.h"
 #include "tests/support/names.h"
 #include "tests/support/relay.h"
 #include "tests/support/text.h"
@@ -311,40 +313,84 @@ Test(connecting, a_heir_whose_worker_cannot_connect_gives_the_seat_to_another)
 
 /* ---- names ---- */
 
-/* Trial 7: the resolver blocks the probe for several leases. The worker never resolves a name. */
-Test(connecting, a_name_server_that_never_answers_costs_no_heartbeat)
+/* a finds its server by name and leads, b waits for the key; then the name is gone, and a's probe
+ * asks for it. */
+static void lose_the_name(struct names *names, PGconn **ret_dba, unsigned seconds, unsigned times)
 {
-    static struct names names;
-
-    if (!world_enter()) {
-        cr_skip_test("no namespaces of our own: unshare(2) is not permitted here");
-    }
-    fleet_make(&fleet, 2, NULL);
-    names_begin(&names, &fleet.dir);
-    text_write(names.hosts, "127.0.0.1 db.test\n");
-    char *dsn = text_format("host=db.test port=%u user=baton password=" SERVER_PASSWORD
-                            " dbname=app sslmode=require",
-                            fleet.pg.port);
     static const char shortest[] = "retry_interval = 300ms\nlease = 1500ms\nheartbeat = 100ms\n"
                                    "stop_grace = 400ms\nloss_grace = 100ms\n"
                                    "takeover_delay = 500ms\n";
+
+    fleet_make(&fleet, 2, NULL);
+    names_begin(names, &fleet.dir, seconds, times);
+    text_write(names->hosts, "127.0.0.1 db.test\n");
+    char *dsn = text_format("host=db.test port=%u user=baton password=" SERVER_PASSWORD
+                            " dbname=app sslmode=require",
+                            fleet.pg.port);
     configure(A, &(struct instance_settings){.dsn = dsn, .election = shortest, .jobs = QUICK});
     configure(B, &(struct instance_settings){.election = shortest, .jobs = QUICK});
+    free(dsn);
     fleet_begin(&fleet);
-    PGconn *dba = server_connect(&fleet.pg, "dba");
+    *ret_dba = server_connect(&fleet.pg, "dba");
+    text_write(names->hosts, "");
+    backend_terminate(*ret_dba, backend_wait(*ret_dba, "pgbaton leader % a", 0));
+    names_wait_question(names);
+}
 
-    text_write(names.hosts, "");
-    backend_terminate(dba, backend_wait(dba, "pgbaton leader % a", 0));
-    names_wait_question(&names);
-
-    diary_wait(&fleet.diary, "a", diary_lines(&fleet.diary, "a") + 100); /* at least two leases */
-    cr_expect_eq(backend_of(dba, "pgbaton leader % a"), 0, "the probe was not kept");
-    cr_expect_eq(diary_terms(&fleet.diary), 1);
-    text_write(names.hosts, "127.0.0.1 db.test\n");
+static void find_the_name(const struct names *names, PGconn *dba)
+{
+    text_write(names->hosts, "127.0.0.1 db.test\n");
     (void)backend_wait(dba, "pgbaton leader % a", 0);
     cr_expect(instance_leads(A), "%s", text_tail(A->log));
     cr_expect_eq(diary_terms(&fleet.diary), 1);
     PQfinish(dba);
-    free(dsn);
     fleet_check(&fleet);
+}
+
+/* Trial 7: the resolver blocks the probe for several leases. The worker never resolves a name. */
+Test(connecting, a_name_server_that_never_answers_costs_no_heartbeat)
+{
+    static struct names names;
+    PGconn *dba;
+
+    if (!world_enter()) {
+        cr_skip_test("no namespaces of our own: unshare(2) is not permitted here");
+    }
+    lose_the_name(&names, &dba, 5, 1);
+
+    diary_wait(&fleet.diary, "a", diary_lines(&fleet.diary, "a") + 100); /* at least two leases */
+    cr_expect_eq(backend_of(dba, "pgbaton leader % a"), 0, "the probe was not kept");
+    find_the_name(&names, dba);
+}
+
+struct replaced {
+    pid_t before;
+};
+
+static bool has_another_probe(void *ctx)
+{
+    const struct replaced *r = ctx;
+    pid_t now = instance_child(A, "probe");
+
+    return now != 0 && now != r->before;
+}
+
+Test(connecting, a_probe_that_asks_for_a_name_for_ever_is_replaced_and_the_leader_leads_on)
+{
+    static struct names names;
+    PGconn *dba;
+
+    LONG_TEST();
+    if (!world_enter()) {
+        cr_skip_test("no namespaces of our own: unshare(2) is not permitted here");
+    }
+    lose_the_name(&names, &dba, 30, 5);
+    struct replaced probe = {.before = instance_wait_child(A, "probe", 0)};
+
+    cr_expect(wait_until(has_another_probe, &probe, DUR_S(60) + WAIT_LIMIT), "%s",
+              text_tail(A->log));
+    cr_expect_eq(diary_terms(&fleet.diary), 1);
+    /* The one after it hangs as well, and for as long: not waited for. */
+    cr_assert_eq(kill(instance_wait_child(A, "probe", probe.before), SIGKILL), 0);
+    find_the_name(&names, dba);
 }

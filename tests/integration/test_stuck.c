@@ -93,11 +93,17 @@ static PGconn *become_a_leader_without_a_lease(void)
     return ghost;
 }
 
-Test(stuck, a_leader_that_no_timer_ends_is_ended_by_the_heir_after_two_leases)
+static void ghost_is_ended(const char *poll)
 {
     begin(2);
     instance_stop(B);
     instance_stop(A);
+    struct instance_settings settings = shortest_lease;
+    char *election = text_format("%s%s", settings.election, poll);
+    settings.election = election;
+    settings = fleet_settings(&fleet, &settings);
+    instance_configure(B, &settings);
+    free(election);
     mono_ns began = clock_now();
     PGconn *ghost = become_a_leader_without_a_lease();
 
@@ -110,6 +116,16 @@ Test(stuck, a_leader_that_no_timer_ends_is_ended_by_the_heir_after_two_leases)
     diary_wait(&fleet.diary, "b", 5);
     PQfinish(ghost);
     finish();
+}
+
+Test(stuck, a_leader_that_no_timer_ends_is_ended_by_the_heir_after_two_leases)
+{
+    ghost_is_ended("");
+}
+
+Test(stuck, a_leader_that_no_timer_ends_is_ended_where_the_key_is_polled)
+{
+    ghost_is_ended("mode = poll\n");
 }
 
 /* ---- the holder of the seat ---- */

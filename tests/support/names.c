@@ -72,7 +72,7 @@ static void make_file(const struct workdir *w, const char *name, const char *tex
     free(path);
 }
 
-void names_begin(struct names *n, const struct workdir *w)
+void names_begin(struct names *n, const struct workdir *w, unsigned seconds, unsigned times)
 {
     struct sockaddr_in at = {.sin_family = AF_INET,
                              .sin_port = htons(DNS_PORT),
@@ -81,8 +81,10 @@ void names_begin(struct names *n, const struct workdir *w)
     n->server = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     cr_assert(n->server >= 0);
     cr_assert_eq(bind(n->server, (struct sockaddr *)&at, sizeof at), 0);
-    make_file(w, "resolv.conf", "nameserver 127.0.0.1\noptions timeout:5 attempts:1\n",
-              "/etc/resolv.conf");
+    char *resolver =
+        text_format("nameserver 127.0.0.1\noptions timeout:%u attempts:%u\n", seconds, times);
+    make_file(w, "resolv.conf", resolver, "/etc/resolv.conf");
+    free(resolver);
     make_file(w, "nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n",
               "/etc/nsswitch.conf");
     (void)snprintf(n->hosts, sizeof n->hosts, "%s/hosts", w->path);

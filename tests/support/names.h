@@ -21,8 +21,9 @@ struct names {
 bool world_enter(void);
 
 /* names_begin - in a world of our own: there are no names but those of n->hosts, all else is asked
- * of a server that does not answer. Ends the test if it cannot be. */
-void names_begin(struct names *n, const struct workdir *w);
+ * of a server that does not answer, and waited for that long (at most 30 s) so many times. Ends the
+ * test if it cannot be. */
+void names_begin(struct names *n, const struct workdir *w, unsigned seconds, unsigned times);
 
 /* names_wait_question - until somebody has asked that server. Ends the test at the limit. */
 void names_wait_question(struct names *n);
