@@ -70,6 +70,7 @@ struct election_terms deeds_terms(const struct config *cfg)
         .retry_jitter = cfg->election.retry_jitter,
         .backoff_max = cfg->election.backoff_max,
         .margin = budget_margin(cfg->election.lease),
+        .loss = cfg->election.loss_grace + BUDGET_KILL_MARGIN,
         .drain = bounds.drain,
         .over = bounds.over,
     };

@@ -49,6 +49,14 @@ static void follower(struct election *e, const struct election_event *event,
     election_follow(e, out);
 }
 
+/* The key is gone. A worker that has seen it too is giving its jobs their loss_grace already. */
+static void stand_down_denied(struct election *e, struct election_actions *out)
+{
+    dur_ns over = e->terms.loss > ELECTION_AT_ONCE ? e->terms.loss : ELECTION_AT_ONCE;
+
+    stand_down(e, END_WITNESS, 0, over, out);
+}
+
 static void heir_answered(struct election *e)
 {
     mono_ns next = e->now + 2 * e->slice + e->terms.connect_timeout;
@@ -164,7 +172,7 @@ static void leader(struct election *e, const struct election_event *event,
         return;
     case ELECTION_WITNESS_DENIES:
         if (epoch_equal(event->epoch, e->epoch)) {
-            stand_down_at_once(e, END_WITNESS, out);
+            stand_down_denied(e, out);
         }
         return;
     case ELECTION_CLOCK_WRONG:

@@ -141,6 +141,7 @@ struct election_terms {
     unsigned retry_jitter; /* percent */
     dur_ns backoff_max;
     dur_ns margin; /* D + margin is the end of the lease on the server */
+    dur_ns loss;   /* a worker whose key is gone may take so long to end its jobs */
     dur_ns drain;  /* graceful: jobs may run so long after the order */
     dur_ns over;   /* graceful: and everything is over so long after it */
 };

@@ -59,3 +59,11 @@ Test(deeds, jobs_drain_until_stop_timeout_less_the_longest_grace_less_a_second)
     cr_expect_eq(terms.over, DUR_S(19));
     cr_expect_eq(terms.drain, DUR_S(10), "a disabled job has no grace to keep");
 }
+
+Test(deeds, a_loss_leaves_jobs_their_loss_grace_and_the_time_to_kill_them)
+{
+    struct election_terms terms =
+        terms_of(DATABASE "[election]\nloss_grace = 1500ms\ntakeover_delay = 3s\n" JOB);
+
+    cr_expect_eq(terms.loss, DUR_MS(1750));
+}

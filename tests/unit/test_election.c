@@ -270,6 +270,22 @@ Test(election, does_not_rest_longer_each_time_where_polling_finds_the_key_taken)
     }
 }
 
+/* It may have seen the end of its session, and be ending its jobs: that is no hang. */
+Test(election, a_leader_that_the_witness_denies_has_the_time_that_its_jobs_have_after_a_loss)
+{
+    struct election_terms patient = usual;
+    struct election e = made_in(LEADER);
+
+    feed(&e, (struct election_event){.type = ELECTION_WITNESS_DENIES, .epoch = EPOCH});
+    cr_expect_eq(e.over_by, T0 + ELECTION_AT_ONCE);
+
+    patient.loss = DUR_MS(1750);
+    e = made_in(LEADER);
+    election_configure(&e, &patient);
+    feed(&e, (struct election_event){.type = ELECTION_WITNESS_DENIES, .epoch = EPOCH});
+    cr_expect_eq(e.over_by, T0 + DUR_MS(1750));
+}
+
 Test(election, a_step_down_rests_from_the_release_on)
 {
     struct election e = made_in(DRAINING);
