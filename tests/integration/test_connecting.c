@@ -317,18 +317,15 @@ Test(connecting, a_heir_whose_worker_cannot_connect_gives_the_seat_to_another)
  * asks for it. */
 static void lose_the_name(struct names *names, PGconn **ret_dba, unsigned seconds, unsigned times)
 {
-    static const char shortest[] = "retry_interval = 300ms\nlease = 1500ms\nheartbeat = 100ms\n"
-                                   "stop_grace = 400ms\nloss_grace = 100ms\n"
-                                   "takeover_delay = 500ms\n";
-
     fleet_make(&fleet, 2, NULL);
     names_begin(names, &fleet.dir, seconds, times);
     text_write(names->hosts, "127.0.0.1 db.test\n");
     char *dsn = text_format("host=db.test port=%u user=baton password=" SERVER_PASSWORD
                             " dbname=app sslmode=require",
                             fleet.pg.port);
-    configure(A, &(struct instance_settings){.dsn = dsn, .election = shortest, .jobs = QUICK});
-    configure(B, &(struct instance_settings){.election = shortest, .jobs = QUICK});
+    configure(A,
+              &(struct instance_settings){.dsn = dsn, .election = ELECTION_SHORT, .jobs = QUICK});
+    configure(B, &(struct instance_settings){.election = ELECTION_SHORT, .jobs = QUICK});
     free(dsn);
     fleet_begin(&fleet);
     *ret_dba = server_connect(&fleet.pg, "dba");
@@ -356,9 +353,9 @@ Test(connecting, a_name_server_that_never_answers_costs_no_heartbeat)
     if (!world_enter()) {
         cr_skip_test("no namespaces of our own: unshare(2) is not permitted here");
     }
-    lose_the_name(&names, &dba, 5, 1);
+    lose_the_name(&names, &dba, 10, 1);
 
-    diary_wait(&fleet.diary, "a", diary_lines(&fleet.diary, "a") + 100); /* at least two leases */
+    diary_wait(&fleet.diary, "a", diary_lines(&fleet.diary, "a") + 200); /* at least two leases */
     cr_expect_eq(backend_of(dba, "pgbaton leader % a"), 0, "the probe was not kept");
     find_the_name(&names, dba);
 }

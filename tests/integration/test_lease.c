@@ -32,21 +32,12 @@ static void fleet_with_relay(size_t count)
     fleet_begin(&fleet);
 }
 
-static bool has_lost(void *instance)
-{
-    const struct instance *i = instance;
-
-    return instance_logged(i, "lost", "") + instance_logged(i, "fenced", "") +
-               instance_logged(i, "released", "") >
-           0;
-}
-
 Test(lease, is_renewed_for_as_long_as_nothing_happens)
 {
     fleet_make(&fleet, 2, &short_lease);
     fleet_begin(&fleet);
 
-    cr_expect(wait_never(has_lost, A, DUR_S(7)), "%s",
+    cr_expect(wait_never(instance_term_ended, A, DUR_S(7)), "%s",
               text_tail(A->log)); /* two leases of 3 s, and more */
 
     cr_expect_eq(diary_terms(&fleet.diary), 1);
@@ -83,7 +74,7 @@ Test(lease, of_a_stopped_instance_ends_by_the_server)
     diary_wait(&fleet.diary, "b", 0);
     program_signal_tree(&A->supervisor, SIGCONT);
 
-    cr_expect(wait_until(has_lost, A, WAIT_LIMIT), "%s", text_tail(A->log));
+    cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     instance_mark(A);
     instance_wait(A, "seat_taken", "");
     size_t before = diary_lines(&fleet.diary, "a");
@@ -160,7 +151,8 @@ static void cut(size_t row)
 
     relay_set(&relay, cuts[row].state);
 
-    cr_expect(wait_until(has_lost, A, WAIT_LIMIT), "%s:\n%s", cuts[row].title, text_tail(A->log));
+    cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s:\n%s", cuts[row].title,
+              text_tail(A->log));
     instance_wait(B, "elected", "");
     diary_wait(&fleet.diary, "b", 20);
 
@@ -210,7 +202,7 @@ Test(lease, of_a_lonely_leader_is_ended_by_the_server_and_won_again)
 
     relay_set(&relay, RELAY_STALL);
     cr_expect(wait_until(nobody_holds_the_key, conn, WAIT_LIMIT));
-    cr_expect(wait_until(has_lost, A, WAIT_LIMIT), "%s", text_tail(A->log));
+    cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     instance_mark(A);
     relay_set(&relay, RELAY_PASS);
 

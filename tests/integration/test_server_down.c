@@ -86,7 +86,7 @@ Test(server, one_of_whose_backends_is_killed_has_a_leader_again)
     cr_assert_eq(kill(leader_pid(dba), SIGKILL), 0); /* without a farewell */
     PQfinish(dba);
 
-    instance_wait(A, "lost", "reason=session_ended");
+    cr_assert(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     for (size_t i = 0; i < fleet.count; i++) {
         cr_expect(process_lives(fleet.member[i].supervisor.pid));
     }

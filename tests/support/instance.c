@@ -192,6 +192,15 @@ bool instance_leads(const struct instance *i)
     return leads && (i->supervisor.line < 0 || process_lives(i->supervisor.pid));
 }
 
+bool instance_term_ended(void *instance)
+{
+    const struct instance *i = instance;
+
+    return instance_logged(i, "lost", "") + instance_logged(i, "fenced", "") +
+               instance_logged(i, "released", "") >
+           0;
+}
+
 struct fleet {
     struct instance *list;
     size_t count;

@@ -73,6 +73,10 @@ void instance_wait_text(struct instance *i, const char *text);
 /* instance_leads - what the log says last: elected, or the end of it. Not bound to the mark. */
 bool instance_leads(const struct instance *i);
 
+/* instance_term_ended - has its term ended since the mark, in whatever way: lost, fenced or
+ * released. On a loaded machine the supervisor may be the first to act. For wait_until(). */
+bool instance_term_ended(void *instance);
+
 /* instances_wait_leader - until exactly one of the count leads: that one. Ends the test at the
  * limit. */
 struct instance *instances_wait_leader(struct instance *list, size_t count);
