@@ -18,6 +18,9 @@ static PGconn *dba;
 #define A (&fleet.member[0])
 #define B (&fleet.member[1])
 
+/* The diary's stray process ignores TERM: a stop need not wait for it. */
+static const struct instance_settings quick = {.jobs = "grace = 300ms\n"};
+
 #define ROWS(list) (sizeof(list) / sizeof((list)[0]))
 
 typedef void deed(PGconn *conn, int pid);
@@ -88,7 +91,7 @@ static const struct {
 
 Test(sessions, of_followers_and_the_heir_may_end_and_another_waits_while_the_leader_leads_on)
 {
-    fleet_make(&fleet, 3, NULL);
+    fleet_make(&fleet, 3, &quick);
     fleet_begin(&fleet);
     dba = server_connect(&fleet.pg, "dba");
 
@@ -130,7 +133,7 @@ static bool is_closed_when_cancelled(void *ctx)
 /* Whether it was granted in that moment cannot be told. */
 Test(sessions, a_slice_that_is_cancelled_closes_the_lock_session)
 {
-    fleet_make(&fleet, 2, NULL);
+    fleet_make(&fleet, 2, &quick);
     fleet_begin(&fleet);
     dba = server_connect(&fleet.pg, "dba");
     struct cancelled slice = {.pid = backend_wait_waiting(dba)};
@@ -199,7 +202,7 @@ static bool row_is_logged(void *row)
 
 Test(sessions, of_one_whose_term_is_not_open_yet_may_end_and_somebody_leads)
 {
-    fleet_make(&fleet, 2, NULL);
+    fleet_make(&fleet, 2, &quick);
     fleet_begin(&fleet);
     dba = server_connect(&fleet.pg, "dba");
     PGconn *holder = server_connect(&fleet.pg, "holder");
@@ -294,7 +297,7 @@ static void nothing_else_ends_the_term(struct instance *leader)
 
 Test(sessions, beside_the_lock_session_may_end_and_the_leader_leads_on)
 {
-    fleet_make(&fleet, 2, NULL);
+    fleet_make(&fleet, 2, &quick);
     fleet_begin(&fleet);
     dba = server_connect(&fleet.pg, "dba");
 

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "tests/support/backend.h"
 #include "tests/support/fleet.h"
+#include "tests/support/long_test.h"
 #include "tests/support/text.h"
 
 TestSuite(stuck, .timeout = 180);
@@ -125,6 +126,7 @@ Test(stuck, a_leader_that_no_timer_ends_is_ended_by_the_heir_after_two_leases)
 
 Test(stuck, a_leader_that_no_timer_ends_is_ended_where_the_key_is_polled)
 {
+    LONG_TEST();
     ghost_is_ended("mode = poll\n");
 }
 
@@ -145,6 +147,7 @@ static bool has_the_seat_no_more(void *ctx)
 
 Test(stuck, a_holder_of_the_seat_that_no_timer_ends_is_ended_only_if_it_is_of_our_role)
 {
+    LONG_TEST();
     fleet_make(&fleet, 2, &shortest_lease);
     instance_start(A, NULL);
     instance_wait(A, "elected", "");
