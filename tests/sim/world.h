@@ -48,13 +48,13 @@ enum note_type {
     NOTE_HELLO,
     NOTE_SEEK, /* .at */
     NOTE_LEAVE,
-    NOTE_LEAD,         /* .epoch .server .pid */
-    NOTE_FENCED,       /* .epoch */
-    NOTE_UNBLOCK,      /* .pid */
-    NOTE_CAMPAIGN,     /* .turn .server .poll */
-    NOTE_STAND_DOWN,   /* .turn .at .over_by .reason */
-    NOTE_STOP,         /* to a child: end */
-    NOTE_SEAT_TAKEN,   /* .server .poll */
+    NOTE_LEAD,       /* .epoch .server .pid */
+    NOTE_FENCED,     /* .epoch */
+    NOTE_UNBLOCK,    /* .pid */
+    NOTE_CAMPAIGN,   /* .turn .server .poll */
+    NOTE_STAND_DOWN, /* .turn .at .over_by .reason */
+    NOTE_STOP,       /* to a child: end */
+    NOTE_SEAT_TAKEN, /* .server .poll */
     NOTE_SEAT_LOST,
     NOTE_WITNESS,      /* .epoch: the database denies it */
     NOTE_FENCE_DONE,   /* .epoch */
