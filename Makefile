@@ -71,13 +71,13 @@ all: $(PROGRAM)                       ## the program, build/pgbaton
 # All that these depend on is linked into them.
 $(PROGRAM): $(OBJECTS)
 $(BUILD)/tests/unit: $(UNIT)
-$(BUILD)/tests/integration: $(INTEGRATION)
+$(BUILD)/tests/integration: $(INTEGRATION) | $(BUILD)/tests/restless
 $(BUILD)/tests/sim: $(SIM)
 $(BUILD)/tests/bench: $(BENCH)
 $(BUILD)/tests/stamp: $(BUILD)/tests/objects/bench/stamp.o $(BUILD)/common/clock.o
+$(BUILD)/tests/restless: $(BUILD)/tests/objects/programs/restless.o $(BUILD)/common/clock.o
 $(BUILD)/tests/unit $(BUILD)/tests/integration $(BUILD)/tests/bench: LIBS += -lcriterion
-$(PROGRAM) $(BUILD)/tests/unit $(BUILD)/tests/integration $(BUILD)/tests/sim $(BUILD)/tests/bench \
-$(BUILD)/tests/stamp:
+$(PROGRAM) $(addprefix $(BUILD)/tests/,unit integration sim bench stamp restless):
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 

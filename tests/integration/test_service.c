@@ -232,70 +232,12 @@ Test(service, survives_the_fencing_of_a_worker)
     fleet_check(&fleet);
 }
 
-/* Is the mount of /proc one that no other mount namespace follows? */
-static bool proc_is_private(void)
-{
-    char *mounts = text_read("/proc/self/mountinfo");
-    bool private = false;
-
-    for (char *line = strtok(mounts, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        if (strstr(line, " /proc ") != NULL) { /* the last one is the one that is seen */
-            private = strstr(line, " shared:") == NULL;
-        }
-    }
-    free(mounts);
-    return private;
-}
-
-/*
- * unshare(1) makes the namespace; what it runs there is PID 1. In a chroot it
- * cannot make the root private, which is no mount there; where /proc is that
- * already, nothing has to be made so.
- */
-static const char *const *namespace_words(void)
-{
-    static const char *const words[][9] = {
-        {"unshare", "--pid", "--fork", "--kill-child", "--mount-proc", NULL},
-        {"unshare", "--pid", "--fork", "--kill-child", "--propagation", "unchanged", "--mount-proc",
-         NULL},
-    };
-    const size_t count = proc_is_private() ? 2 : 1;
-
-    for (size_t i = 0; i < count; i++) {
-        const char *probe[12] = {NULL};
-        size_t length = 0;
-
-        while (words[i][length] != NULL) {
-            probe[length] = words[i][length];
-            length++;
-        }
-        probe[length] = "true";
-        if (program_run(&(struct program_spec){.argv = probe}) == 0) {
-            return words[i];
-        }
-    }
-    return NULL;
-}
-
 static void start_as_pid_1(const char *job)
 {
-    const char *const *words = namespace_words();
-    const char *argv[16] = {NULL};
-    size_t count = 0;
-
-    if (words == NULL) {
+    make_alone("", job);
+    if (!instance_start_as_pid_1(&one, NULL)) {
         cr_skip_test("this kernel or user may not make a pid namespace");
     }
-    make_alone("", job);
-    const char *const run[] = {pgbaton_path(), "run", "-c", one.ini, NULL};
-    while (*words != NULL) {
-        argv[count++] = *words++;
-    }
-    for (size_t i = 0; run[i] != NULL; i++) {
-        argv[count++] = run[i];
-    }
-    program_start(&one.supervisor,
-                  &(struct program_spec){.argv = argv, .output = one.log, .errors = one.log});
 }
 
 static bool has_no_zombie(void *ctx)
@@ -322,11 +264,9 @@ Test(service, as_pid_1_stops_on_term)
 {
     start_as_pid_1(quiet_job);
     instance_wait(&one, "elected", "");
-    pid_t below[8];
-    cr_assert(processes_below(one.supervisor.pid, below, 8) > 0);
 
-    cr_assert_eq(kill(below[0], SIGTERM),
-                 0); /* from outside; PID 1 has no default disposition to die by */
+    /* From outside; PID 1 has no default disposition to die by. */
+    cr_assert_eq(kill(instance_child(&one, "supervisor"), SIGTERM), 0);
 
     cr_expect_eq(instance_wait_exit(&one), 0, "%s", text_tail(one.log));
 }

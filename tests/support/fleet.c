@@ -37,6 +37,18 @@ void fleet_make(struct fleet *f, size_t count, const struct instance_settings *s
     }
 }
 
+void fleet_add_jobs(struct fleet *f, const struct instance_settings *settings, const char *jobs)
+{
+    struct instance_settings all = fleet_settings(f, settings);
+    char *job = text_format("%s%s", jobs, f->diary.job);
+
+    all.job = job;
+    for (size_t i = 0; i < f->count; i++) {
+        instance_configure(&f->member[i], &all);
+    }
+    free(job);
+}
+
 void fleet_begin(struct fleet *f)
 {
     for (size_t i = 0; i < f->count; i++) {

@@ -33,6 +33,10 @@ void fleet_make(struct fleet *f, size_t count, const struct instance_settings *s
 struct instance_settings fleet_settings(const struct fleet *f,
                                         const struct instance_settings *settings);
 
+/* fleet_add_jobs - before any is started: these sections too, beside what the settings say and the
+ * jobs of the diary. */
+void fleet_add_jobs(struct fleet *f, const struct instance_settings *settings, const char *jobs);
+
 /* fleet_begin - start them so that a leads and writes, b is the heir, the rest follow. */
 void fleet_begin(struct fleet *f);
 

@@ -80,18 +80,24 @@ static const char *binary_of(const struct instance *i)
     return copy;
 }
 
-void instance_start(struct instance *i, const char *const *words)
+/* before: words that come before the program's, and run it. */
+static void start(struct instance *i, const char *const *before, const char *const *words)
 {
-    const char *argv[WORDS_MAX] = {binary_of(i), "run", "-c", i->ini};
-    size_t count = 4;
+    const char *const run[] = {binary_of(i), "run", "-c", i->ini, NULL};
+    const char *const *const parts[] = {before, run, words};
+    const char *argv[WORDS_MAX] = {NULL};
+    size_t count = 0;
     struct program_spec spec = {.argv = argv,
                                 .environment = i->environment,
                                 .output = i->log,
                                 .errors = i->log,
                                 .user = i->user};
 
-    while (words != NULL && *words != NULL && count < WORDS_MAX - 1) {
-        argv[count++] = *words++;
+    for (size_t part = 0; part < sizeof parts / sizeof parts[0]; part++) {
+        for (const char *const *w = parts[part]; w != NULL && *w != NULL; w++) {
+            cr_assert(count < WORDS_MAX - 1);
+            argv[count++] = *w;
+        }
     }
     if (i->user != NULL && geteuid() == 0) {
         const struct passwd *account = getpwnam(i->user);
@@ -99,6 +105,66 @@ void instance_start(struct instance *i, const char *const *words)
         cr_assert_eq(chown(i->dir, account->pw_uid, account->pw_gid), 0);
     }
     program_start(&i->supervisor, &spec);
+}
+
+void instance_start(struct instance *i, const char *const *words)
+{
+    start(i, NULL, words);
+}
+
+/* Is the mount of /proc one that no other mount namespace follows? */
+static bool proc_is_private(void)
+{
+    char *mounts = text_read("/proc/self/mountinfo");
+    bool private = false;
+
+    for (char *line = strtok(mounts, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        if (strstr(line, " /proc ") != NULL) { /* the last one is the one that is seen */
+            private = strstr(line, " shared:") == NULL;
+        }
+    }
+    free(mounts);
+    return private;
+}
+
+/*
+ * unshare(1) makes the namespace; what it runs there is PID 1. In a chroot it
+ * cannot make the root private, which is no mount there; where /proc is that
+ * already, nothing has to be made so.
+ */
+static const char *const *namespace_words(void)
+{
+    static const char *const words[][9] = {
+        {"unshare", "--pid", "--fork", "--kill-child", "--mount-proc", NULL},
+        {"unshare", "--pid", "--fork", "--kill-child", "--propagation", "unchanged", "--mount-proc",
+         NULL},
+    };
+    const size_t count = proc_is_private() ? 2 : 1;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *probe[12] = {NULL};
+        size_t length = 0;
+
+        while (words[i][length] != NULL) {
+            probe[length] = words[i][length];
+            length++;
+        }
+        probe[length] = "true";
+        if (program_run(&(struct program_spec){.argv = probe}) == 0) {
+            return words[i];
+        }
+    }
+    return NULL;
+}
+
+bool instance_start_as_pid_1(struct instance *i, const char *const *words)
+{
+    const char *const *before = namespace_words();
+
+    if (before != NULL) {
+        start(i, before, words);
+    }
+    return before != NULL;
 }
 
 void instance_mark(struct instance *i)

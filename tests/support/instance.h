@@ -56,6 +56,13 @@ void instance_configure(struct instance *i, const struct instance_settings *sett
  * NULL. */
 void instance_start(struct instance *i, const char *const *words);
 
+/*
+ * instance_start_as_pid_1 - the same in a pid namespace of its own, as in a container. False: this
+ * kernel or user may not make one. i->supervisor is unshare(1) then, whose exit code is that of
+ * PID 1; the supervisor is instance_child(i, "supervisor").
+ */
+bool instance_start_as_pid_1(struct instance *i, const char *const *words);
+
 /* instance_mark - from now on, look only at what is logged later. */
 void instance_mark(struct instance *i);
 
