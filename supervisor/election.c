@@ -34,6 +34,12 @@ static void stand_down_at_once(struct election *e, enum end_reason reason,
     stand_down(e, reason, 0, ELECTION_AT_ONCE, out);
 }
 
+/* Our own silence, not the worker's: D is judged when it has had the time to speak again. */
+static bool is_overdue(const struct election *e, mono_ns deadline)
+{
+    return e->now >= deadline && e->now >= e->hear_until;
+}
+
 static void follower(struct election *e, const struct election_event *event,
                      struct election_actions *out)
 {
@@ -135,7 +141,7 @@ static void heir(struct election *e, const struct election_event *event,
         heir_ends(e, END_STOP, out);
         return;
     case ELECTION_TICK:
-        if (e->now >= e->deadline) {
+        if (is_overdue(e, e->deadline)) {
             heir_ends(e, END_CONNECT_FAILED, out);
         }
         return;
@@ -144,6 +150,7 @@ static void heir(struct election *e, const struct election_event *event,
     case ELECTION_SEAT_TAKEN:
     case ELECTION_CAMPAIGN_FAILED:
     case ELECTION_RENEWED:
+    case ELECTION_UNHEARD:
     case ELECTION_LOST:
     case ELECTION_RELEASED:
     case ELECTION_WITNESS_DENIES:
@@ -192,7 +199,7 @@ static void leader(struct election *e, const struct election_event *event,
         stand_down_at_once(e, END_STOP, out);
         return;
     case ELECTION_TICK:
-        if (e->now >= e->deadline) {
+        if (is_overdue(e, e->deadline)) {
             election_fencing_kill(e, END_WORKER_HUNG, out);
         }
         return;
@@ -204,6 +211,7 @@ static void leader(struct election *e, const struct election_event *event,
     case ELECTION_SLICE_ANSWERED:
     case ELECTION_CAMPAIGN_FAILED:
     case ELECTION_ELECTED:
+    case ELECTION_UNHEARD:
     case ELECTION_LOST:
     case ELECTION_RELEASED:
     case ELECTION_CLOCK_RIGHT:
@@ -233,7 +241,7 @@ static bool is_denied(const struct election *e, const struct election_event *eve
 static void standing_down(struct election *e, const struct election_event *event,
                           struct election_actions *out)
 {
-    bool lease_is_over = e->lock_kept && e->now >= e->lease_deadline;
+    bool lease_is_over = e->lock_kept && is_overdue(e, e->lease_deadline);
 
     if (event->type == ELECTION_ELECTED && !e->lock_kept) {
         election_take_office(e, event); /* crossed our order: it will answer with RELEASED */
@@ -245,7 +253,8 @@ static void standing_down(struct election *e, const struct election_event *event
         hurry(e, END_STOP, 0, ELECTION_AT_ONCE, out);
     } else if (is_denied(e, event)) {
         hurry(e, END_WITNESS, 0, ELECTION_AT_ONCE, out);
-    } else if (event->type == ELECTION_TICK && (lease_is_over || e->now >= e->deadline)) {
+    } else if (event->type == ELECTION_TICK &&
+               (lease_is_over || is_overdue(e, e->deadline))) {
         election_fencing_kill(e, END_WORKER_HUNG, out);
     }
 }
@@ -275,6 +284,9 @@ static void learn_of_worker(struct election *e, const struct election_event *eve
 {
     if (event->type == ELECTION_WORKER_READY || event->type == ELECTION_WORKER_EXITED) {
         e->worker_ready = event->type == ELECTION_WORKER_READY;
+        e->hear_until = 0;
+    } else if (event->type == ELECTION_UNHEARD) {
+        e->hear_until = e->now + ELECTION_SAY_AGAIN;
     }
 }
 
@@ -354,6 +366,12 @@ static void check(const struct election *e)
     assert(!e->paused || e->anew);
 }
 
+static bool waits_for_worker(const struct election *e)
+{
+    return e->state == ELECTION_HEIR || e->state == ELECTION_LEADER ||
+           e->state == ELECTION_STANDING_DOWN;
+}
+
 static mono_ns wake_at(const struct election *e)
 {
     mono_ns at = e->deadline;
@@ -363,6 +381,9 @@ static mono_ns wake_at(const struct election *e)
     }
     if (e->state == ELECTION_FOLLOWER && !e->terms.has_probe && e->now < e->rest_until) {
         at = e->rest_until;
+    }
+    if (waits_for_worker(e) && at < e->hear_until) {
+        at = e->hear_until;
     }
     return at;
 }

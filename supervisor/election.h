@@ -24,6 +24,9 @@
 #define ELECTION_ANSWER_SLACK DUR_MS(250)
 /* What a worker that is told to end a campaign, or to release at once, may take. */
 #define ELECTION_AT_ONCE DUR_MS(750)
+/* A worker whose words may have found no room in its channel says the next ones within a heartbeat,
+ * which is a second at most, and the way to us. */
+#define ELECTION_SAY_AGAIN (DUR_S(1) + ELECTION_ANSWER_SLACK)
 /* How long the probe may take to stamp a fenced term: best effort, never a condition. */
 #define ELECTION_RECORD_WITHIN DUR_MS(300)
 
@@ -80,6 +83,7 @@ enum election_event_type {
     ELECTION_CAMPAIGN_FAILED,
     ELECTION_ELECTED,
     ELECTION_RENEWED,
+    ELECTION_UNHEARD, /* we did not read for so long that its words may have found no room */
     ELECTION_LOST,
     ELECTION_RELEASED,
     ELECTION_WITNESS_DENIES,
@@ -155,6 +159,7 @@ struct election {
     uint64_t turn;          /* of the present campaign, or of the last one */
     struct epoch epoch;     /* of our term; 0.0 when there is none */
     mono_ns lease_deadline; /* D; MONO_NEVER: there is none */
+    mono_ns hear_until;     /* the worker's silence is not held against it before */
     bool lock_kept;         /* we hold the duplicate of a lock socket (or would, with a database) */
     enum end_reason reason; /* why the present campaign or term ends */
     mono_ns drain_until;

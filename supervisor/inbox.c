@@ -314,9 +314,13 @@ void inbox_unwatch(struct supervisor *s, struct child_row *row)
     ev_io_stop(s->loop, &row->io);
 }
 
-void inbox_drain(struct supervisor *s, struct child_row *row)
+unsigned inbox_drain(struct supervisor *s, struct child_row *row)
 {
+    unsigned count = 0;
+
     /* A live child could otherwise write for ever. */
-    for (int i = 0; i < MORE_THAN_A_SOCKET_HOLDS && read_one(s, row); i++) {
+    while (count < MORE_THAN_A_SOCKET_HOLDS && read_one(s, row)) {
+        count++;
     }
+    return count;
 }

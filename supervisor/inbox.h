@@ -16,7 +16,7 @@ void inbox_watch(struct supervisor *s, struct child_row *row);
 void inbox_unwatch(struct supervisor *s, struct child_row *row);
 
 /* inbox_drain - take everything that this child has said so far. Before its death is dealt with,
- * and before silence is held against it. */
-void inbox_drain(struct supervisor *s, struct child_row *row);
+ * and before silence is held against it. Returns how many messages that were. */
+unsigned inbox_drain(struct supervisor *s, struct child_row *row);
 
 #endif

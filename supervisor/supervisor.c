@@ -28,6 +28,8 @@
 #define LAST_SWEEP DUR_MS(300)
 /* A wake-up that is later than this was no busy machine: we were stopped, or it was suspended. */
 #define OVERSLEPT DUR_S(2)
+/* A channel that held so many unread messages may have had no room for the next. */
+enum { MAY_HAVE_BEEN_FULL = 100 };
 
 bool supervisor_is_stopping(const struct supervisor *s)
 {
@@ -178,7 +180,8 @@ static mono_ns next_wake(const struct supervisor *s)
 /*
  * Before silence is held against anybody, hear what is waiting to be read. And
  * if we ourselves were stopped, so may they have been: their time starts anew.
- * (Not the lease's: that runs on whoever sleeps.)
+ * (Not the lease's: that runs on whoever sleeps. Only what a worker may have said into a full
+ * channel is waited for.)
  */
 static void hear_first(struct supervisor *s, mono_ns now)
 {
@@ -188,9 +191,13 @@ static void hear_first(struct supervisor *s, mono_ns now)
         return;
     }
     for (int slot = 0; slot < CHILD_SLOT_COUNT; slot++) {
-        inbox_drain(s, &s->children[slot]);
+        unsigned heard = inbox_drain(s, &s->children[slot]);
+
         if (slept) {
             child_heard(&s->children[slot], now);
+        }
+        if (slept && slot == SLOT_WORKER && heard >= MAY_HAVE_BEEN_FULL) {
+            deeds_happened(s, ELECTION_UNHEARD);
         }
     }
 }

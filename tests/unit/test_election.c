@@ -392,6 +392,40 @@ Test(election, one_that_slept_and_hears_nothing_new_judges_at_once)
     cr_expect_eq(e.state, ELECTION_FENCING);
 }
 
+/* The newest of the renewals in that queue may be old, because the channel was full. */
+Test(election, one_whose_worker_was_not_heard_judges_when_it_could_have_spoken_again)
+{
+    static const enum place places[] = {HEIR, LEADER, DRAINING};
+
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        struct election e = made_in(places[i]);
+        enum election_state state = e.state;
+        mono_ns awake = LEASE_ENDS + DUR_S(20);
+
+        feed(&e, (struct election_event){.type = ELECTION_UNHEARD, .now = awake});
+        struct election_actions got = feed(&e, (struct election_event){.type = ELECTION_TICK});
+        cr_expect_eq(e.state, state);
+        cr_expect_eq(got.wake_at, awake + ELECTION_SAY_AGAIN);
+        feed(&e,
+             (struct election_event){.type = ELECTION_TICK, .now = awake + ELECTION_SAY_AGAIN});
+        cr_expect_eq(e.state, state == ELECTION_HEIR ? ELECTION_STANDING_DOWN : ELECTION_FENCING);
+    }
+}
+
+Test(election, one_that_hears_its_worker_in_time_goes_on)
+{
+    struct election e = made_in(LEADER);
+    mono_ns awake = LEASE_ENDS + DUR_S(20);
+    mono_ns deadline = awake + DUR_S(14);
+
+    feed(&e, (struct election_event){.type = ELECTION_UNHEARD, .now = awake});
+    feed(&e, (struct election_event){.type = ELECTION_RENEWED, .deadline = deadline});
+    struct election_actions got = feed(&e, (struct election_event){.type = ELECTION_TICK});
+    cr_expect_eq(got.wake_at, deadline);
+    feed(&e, (struct election_event){.type = ELECTION_TICK, .now = deadline});
+    cr_expect_eq(e.state, ELECTION_FENCING, "the next silence is its own");
+}
+
 Test(election, a_stop_during_a_long_drain_shortens_it)
 {
     struct election e = made_in(DRAINING);
