@@ -28,6 +28,7 @@ static struct {
     enum log_level least;
     int fd;
     bool reader_stuck;
+    bool torn;             /* a full disk took the beginning of our last line only */
     unsigned long dropped; /* lines that the reader did not take */
     struct repeats repeats;
 } logger = {.role = "pgbaton", .least = LEVEL_INFO, .fd = STDERR_FILENO};
@@ -53,6 +54,7 @@ void log_fd(int fd)
 {
     logger.fd = fd;
     logger.reader_stuck = false;
+    logger.torn = false;
 }
 
 int log_fd_get(void)
@@ -130,18 +132,31 @@ static bool reader_takes(void)
     return n != 0;
 }
 
-static bool write_once(const char *text, size_t length)
+static ssize_t write_some(const char *text, size_t length)
 {
     ssize_t n;
 
+    do {
+        n = write(logger.fd, text, length);
+    } while (n == -1 && errno == EINTR);
+    return n;
+}
+
+static bool write_once(const char *text, size_t length)
+{
     logger.reader_stuck = !reader_takes();
     if (logger.reader_stuck) {
         return false;
     }
-    do {
-        n = write(logger.fd, text, length);
-    } while (n == -1 && errno == EINTR);
-    return n != -1;
+    if (logger.torn) { /* what comes next is a line of its own */
+        if (write_some("\n", 1) != 1) {
+            return false;
+        }
+        logger.torn = false;
+    }
+    ssize_t n = write_some(text, length);
+    logger.torn = n > 0 && (size_t)n < length;
+    return n == (ssize_t)length;
 }
 
 /* Ends the line and writes it; false: the reader did not take it. */

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -257,6 +259,35 @@ static const struct {
     {"a user alone stays",        "postgres://u@h:5432/db",        "postgres://u@h:5432/db"},
 };
 /* clang-format on */
+
+/* As a full disk does: a limit on the size of files takes the beginning of a line, then nothing. */
+Test(log, a_line_that_was_cut_off_by_a_full_disk_has_nothing_of_the_next_in_it)
+{
+    char path[] = "/tmp/pgbaton-log.XXXXXX";
+    struct rlimit before;
+    char text[512] = "";
+    int fd = mkostemp(path, O_APPEND | O_CLOEXEC);
+
+    cr_assert(fd >= 0);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    log_fd(fd);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &(struct rlimit){10, before.rlim_max}), 0);
+    log_info("first", "%s", "");
+    log_info("second", "%s", "");
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    log_info("third", "%s", "");
+
+    cr_assert(pread(fd, text, sizeof(text) - 1, 0) > 0);
+    const char *next = strchr(text, '\n');
+    cr_assert_not_null(next);
+    cr_expect_eq(next - text, 10, "%s", text);
+    cr_expect_not_null(strstr(next, "Z warn tester: log_lines_dropped lines=2\n"), "%s", text);
+    cr_expect_eq(strstr(next, "Z warn"), next + sizeof("2026-11-23T16:20:00.123"), "%s", text);
+    cr_expect_not_null(strstr(next, "Z info tester: third\n"), "%s", text);
+    (void)close(fd);
+}
 
 Test(log, text_from_outside)
 {
