@@ -253,8 +253,7 @@ static void standing_down(struct election *e, const struct election_event *event
         hurry(e, END_STOP, 0, ELECTION_AT_ONCE, out);
     } else if (is_denied(e, event)) {
         hurry(e, END_WITNESS, 0, ELECTION_AT_ONCE, out);
-    } else if (event->type == ELECTION_TICK &&
-               (lease_is_over || is_overdue(e, e->deadline))) {
+    } else if (event->type == ELECTION_TICK && (lease_is_over || is_overdue(e, e->deadline))) {
         election_fencing_kill(e, END_WORKER_HUNG, out);
     }
 }

@@ -202,10 +202,11 @@ Test(job_faults, a_service_that_is_killed_is_started_again_when_what_it_left_is_
 {
     fleet_make(&fleet, 1, &hasty);
     char *file = text_format("%s/pids", fleet.dir.path);
-    char *job = text_format("[job twice]\nschedule = always\n"
-                            "command = sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' "
-                            ">> %s & echo $$ >> %s; wait\n",
-                            file, file);
+    char *job =
+        text_format("[job twice]\nschedule = always\n"
+                    "command = sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' "
+                    ">> %s & echo $$ >> %s; wait\n",
+                    file, file);
     fleet_add_jobs(&fleet, &hasty, job);
     text_write(file, "");
     fleet_begin(&fleet);

@@ -1,4 +1,5 @@
-/* Each process of an instance killed, stopped, or spinning, alone: who leads, and whose jobs run. */
+/* Each process of an instance killed, stopped, or spinning, alone: who leads, and whose jobs run.
+ */
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>

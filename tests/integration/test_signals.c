@@ -1,4 +1,5 @@
-/* Signals at the wrong moment, too many of them, or to the wrong process: CONTRACT.md, "Signals". */
+/* Signals at the wrong moment, too many of them, or to the wrong process: CONTRACT.md, "Signals".
+ */
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
