@@ -75,6 +75,7 @@ static void begin(void)
     char *kinds = all_kinds();
     fleet_add_jobs(&fleet, &settings, kinds);
     fleet_begin(&fleet);
+    census_check(&census, 1);
     instance_wait(A, "output", "daemon is there");
     instance_wait(A, "output", "mute is there");
     instance_wait(A, "output", "stopped is there");
