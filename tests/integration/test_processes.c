@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/support/fleet.h"
+#include "tests/support/long_test.h"
 #include "tests/support/spin.h"
 #include "tests/support/text.h"
 
@@ -66,6 +67,7 @@ Test(processes, a_stopped_probe_does_not_end_the_term)
 /* Of the leader the monitor, of a follower the worker that waits to be needed. */
 Test(processes, whoever_is_silent_for_too_long_is_replaced)
 {
+    LONG_TEST();
     fleet_make(&fleet, 3, &calm);
     fleet_begin(&fleet);
     pid_t monitor = instance_wait_child(A, "monitor", 0);
@@ -133,9 +135,28 @@ Test(processes, a_heirs_worker_that_spins_is_replaced)
 
 /* A heartbeat that is this fast fills the worker's channel to a supervisor that does not read. */
 static const struct instance_settings fast_beat = {
-    .election = "retry_interval = 300ms\nlease = 3s\nheartbeat = 30ms\nstop_grace = 500ms\n"
+    .election = "retry_interval = 300ms\nlease = 3s\nheartbeat = 15ms\nstop_grace = 500ms\n"
                 "loss_grace = 200ms\ntakeover_delay = 1s\n",
     .jobs = HASTY};
+
+/* The channel of a worker holds some four seconds of these. No stall limit is over then, only the
+ * lease. */
+Test(processes, a_worker_is_not_killed_for_what_its_stopped_supervisor_did_not_read)
+{
+    fleet_make(&fleet, 1, &fast_beat);
+    fleet_begin(&fleet);
+    instance_mark(A);
+
+    program_signal(&A->supervisor, SIGSTOP);
+    instance_wait(A, "message_not_sent", "RENEWED");
+    goes_on(250); /* a lease and more */
+    program_signal(&A->supervisor, SIGCONT);
+
+    goes_on(50);
+    cr_expect(wait_until(answers_about_the_fleet, A, WAIT_LIMIT), "%s", text_tail(A->log));
+    cr_expect_eq(instance_logged(A, "role", ""), 0, "%s", text_tail(A->log));
+    fleet_check(&fleet);
+}
 
 /* The longest stall limit that there is of a process that says that it is alive. */
 #define STALL DUR_S(10)
@@ -151,23 +172,30 @@ static bool has_lost(void *instance)
 
 /*
  * Nobody of its children may be killed for a silence that was the supervisor's own,
- * and the worker not for renewals that found no room in the channel.
+ * and the worker not for renewals that found no room in the channel. Where all of an
+ * instance was stopped, none of them could have spoken at all.
  */
 Test(processes, a_supervisor_that_was_stopped_wrongs_nobody_and_loses_nothing)
 {
+    LONG_TEST();
     fleet_make(&fleet, 2, &fast_beat);
     fleet_begin(&fleet);
-    fleet_wait_heir_known(&fleet);
     instance_mark(A);
 
+    program_signal_tree(&B->supervisor, SIGSTOP);
     program_signal(&A->supervisor, SIGSTOP);
     program_signal(&A->supervisor, SIGHUP); /* to be found when it wakes */
     cr_expect(wait_never(has_lost, A, STALL + DUR_S(2)), "%s", text_tail(A->log));
     instance_wait(A, "message_not_sent", "RENEWED");
     goes_on(10);
     program_signal(&A->supervisor, SIGCONT);
+    instance_mark(B);
+    program_signal_tree(&B->supervisor, SIGCONT);
 
     instance_wait(A, "config_reloaded", "");
+    instance_wait(B, "seat_taken", "");
+    cr_expect_eq(instance_logged(B, "child_exited", "silent for too long"), 0, "%s",
+                 text_tail(B->log));
     cr_expect(wait_until(answers_about_the_fleet, A, WAIT_LIMIT), "%s", text_tail(A->log));
     goes_on(100);
     cr_expect_eq(instance_logged(A, "child_exited", ""), 0, "%s", text_tail(A->log));
@@ -184,9 +212,10 @@ Test(processes, a_supervisor_that_was_stopped_wrongs_nobody_and_loses_nothing)
 Test(processes, a_supervisor_and_its_worker_killed_in_one_instant_take_the_jobs_with_them)
 {
     fleet_make(&fleet, 2, &short_lease);
-    char *plain = text_format("[job plain]\nschedule = always\ncommand = while :; do echo "
-                              "\"$PGBATON_INSTANCE $PGBATON_EPOCH plain\"; done >> %s\n",
-                              fleet.diary.file);
+    char *plain =
+        text_format("[job plain]\nschedule = always\ncommand = while :; do echo "
+                    "\"$PGBATON_INSTANCE $PGBATON_EPOCH plain\"; sleep 0.03; done >> %s\n",
+                    fleet.diary.file);
     struct instance_settings childless = {.election = ELECTION_SHORT, .job = plain};
     childless = fleet_settings(&fleet, &childless);
     instance_configure(A, &childless);
