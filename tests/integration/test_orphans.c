@@ -31,8 +31,7 @@ static char of_job[160];
 /* a leads, with CMD beside it; b waits. Both have left a daemon at a's. */
 static void begin(size_t count, const char *pgbaton)
 {
-    struct instance_settings settings = {
-        .pgbaton = pgbaton, .election = ELECTION_SHORT, .jobs = HASTY};
+    struct instance_settings settings = {.pgbaton = pgbaton, .jobs = HASTY};
 
     fleet_make(&fleet, count, &settings);
     (void)snprintf(of_service, sizeof of_service, "%s/of_service", fleet.dir.path);
@@ -169,7 +168,7 @@ Test(orphans, are_reaped_wherever_they_come_from)
 {
     static const char job[] = "[job often]\nschedule = every 200ms\n"
                               "command = (sleep 0.1 &) ; (setsid sleep 0.1 &) ; true\n";
-    struct instance_settings settings = {.election = ELECTION_SHORT, .jobs = HASTY};
+    struct instance_settings settings = {.jobs = HASTY};
     fleet_make(&fleet, 1, &settings);
     fleet_add_jobs(&fleet, &settings, job);
     (void)snprintf(service, sizeof service,

@@ -174,7 +174,7 @@ enum { STORM = 500 };
 
 Test(signals, a_storm_of_hups_moves_nobody_and_term_gets_its_turn)
 {
-    fleet_make(&fleet, 2, &(struct instance_settings){.election = ELECTION_SHORT, .jobs = HASTY});
+    fleet_make(&fleet, 2, &hasty);
     fleet_begin(&fleet);
     pid_t worker = instance_wait_child(A, "worker", 0);
     instance_mark(A);

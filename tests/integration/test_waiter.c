@@ -134,6 +134,8 @@ static bool kill_near_the_grant(pid_t waiter, dur_ns offset)
 Test(waiter, that_is_killed_near_the_grant_neither_leaks_the_lock_nor_gives_it_to_two)
 {
     dur_ns offset = 0;
+    dur_ns step = DUR_US(10);
+    bool last = false;
     unsigned granted = 0;
     unsigned tries = getenv("PGBATON_TEST_LONG") == NULL ? TRIES_SHORT : TRIES_LONG;
 
@@ -143,10 +145,12 @@ Test(waiter, that_is_killed_near_the_grant_neither_leaks_the_lock_nor_gives_it_t
     for (unsigned i = 0; i < tries; i++) {
         bool was_granted = kill_near_the_grant(wait_for_waiter(0), offset);
 
-        granted += was_granted;
         /* Too late is granted, too early is not: between them is the instant looked for. */
-        offset += was_granted ? -DUR_US(20) : DUR_US(20);
+        step = was_granted == last ? 2 * step : DUR_US(10);
+        offset += was_granted ? -step : step;
         offset = offset < 0 ? 0 : offset;
+        last = was_granted;
+        granted += was_granted;
     }
     cr_expect(granted > 0 && granted < tries, "badly aimed: %u granted", granted);
 
