@@ -10,6 +10,7 @@
 
 #include "tests/support/census.h"
 #include "tests/support/fleet.h"
+#include "tests/support/long_test.h"
 #include "tests/support/text.h"
 
 TestSuite(job_faults, .timeout = 120);
@@ -139,6 +140,7 @@ Test(job_faults, a_supervisor_kills_all_that_a_dead_worker_left)
 
 Test(job_faults, a_supervisor_kills_all_of_a_worker_that_hangs)
 {
+    LONG_TEST();
     begin(LEASE);
     cr_assert_eq(kill(instance_wait_child(A, "worker", 0), SIGSTOP), 0);
     end();

@@ -406,8 +406,7 @@ Test(election, one_whose_worker_was_not_heard_judges_when_it_could_have_spoken_a
         struct election_actions got = feed(&e, (struct election_event){.type = ELECTION_TICK});
         cr_expect_eq(e.state, state);
         cr_expect_eq(got.wake_at, awake + ELECTION_SAY_AGAIN);
-        feed(&e,
-             (struct election_event){.type = ELECTION_TICK, .now = awake + ELECTION_SAY_AGAIN});
+        feed(&e, (struct election_event){.type = ELECTION_TICK, .now = awake + ELECTION_SAY_AGAIN});
         cr_expect_eq(e.state, state == ELECTION_HEIR ? ELECTION_STANDING_DOWN : ELECTION_FENCING);
     }
 }
