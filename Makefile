@@ -107,7 +107,7 @@ unit: $(BUILD)/tests/unit             ## the tests of modules: seconds, no serve
 integration: $(PROGRAM) $(BUILD)/tests/integration                 ## the program against a real PostgreSQL
 	$(Q)$(RUN_TESTS) $(BUILD)/tests/integration $(ARGS)
 sim: $(BUILD)/tests/sim               ## the simulator: SEED=1 RUNS=20000; then each rule switched off
-	$(Q)sh tests/sim/sim.sh $< $(SEED) $(RUNS)
+	$(Q)sh tests/sim/sim.sh $< $(or $(SEED),1) $(or $(RUNS),20000)
 	$(Q)COMPILE='$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' sh tests/sim/without.sh $(BUILD)/tests/without $(SIM)
 test-long: $(PROGRAM) $(BUILD)/tests/unit $(BUILD)/tests/integration   ## all tests, with the long ones
 	$(Q)PGBATON_TEST_LONG=1 $(RUN_TESTS) $(BUILD)/tests/unit $(BUILD)/tests/integration $(ARGS)

@@ -514,6 +514,7 @@ static struct election_terms terms(void)
         .retry_jitter = 20,
         .backoff_max = c->backoff_max,
         .margin = budget_margin(c->lease),
+        .loss = c->loss_grace + BUDGET_KILL_MARGIN,
         .drain = bounds.drain,
         .over = bounds.over,
     };
