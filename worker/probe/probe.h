@@ -48,6 +48,7 @@ struct probe {
     bool fleet_sent;
     struct board_probe shown;
     char down_reason[REASON_MAX]; /* as it was logged last */
+    unsigned down_told;           /* lines about this outage */
     mono_ns down_logged_at;
 };
 

@@ -10,6 +10,8 @@
 
 /* A reason that changes from attempt to attempt is not told more often than this. */
 #define DOWN_AGAIN_AFTER DUR_S(60)
+/* But this is told at once: how the session ended, and why there is no other one. */
+#define DOWN_AT_ONCE 2
 /* Silence for longer looks like a hang to the supervisor, long before its limit. */
 #define ALIVE_AFTER DUR_S(20)
 
@@ -142,12 +144,15 @@ static void mask(const char *text, char *ret_masked, size_t size)
 
 static void log_down(struct probe *p, bool refused)
 {
-    bool again = strcmp(p->down_reason, p->shown.reason) == 0 ||
-                 clock_now() - p->down_logged_at < DOWN_AGAIN_AFTER;
+    bool same = strcmp(p->down_reason, p->shown.reason) == 0;
+    bool soon = clock_now() - p->down_logged_at < DOWN_AGAIN_AFTER;
 
-    if (p->shown.database == DATABASE_DOWN && again) {
+    if (p->shown.database != DATABASE_DOWN) {
+        p->down_told = 0;
+    } else if (same || (soon && p->down_told >= DOWN_AT_ONCE)) {
         return;
     }
+    p->down_told++;
     /* Waiting brings a server back; it does not remove a pooler. */
     log_event(refused ? LEVEL_ERROR : LEVEL_WARN, "database_down", "election=%s reason=%s",
               log_text(p->cfg->election.name).is, log_text(p->shown.reason).is);
