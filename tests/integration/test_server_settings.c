@@ -121,3 +121,28 @@ Test(settings, of_server_role_and_database_end_no_session_of_ours)
     PQfinish(dba);
     fleet_check(&fleet);
 }
+
+static bool somebody_waits(void *ctx)
+{
+    (void)ctx;
+    return backend_waiting(dba) != 0;
+}
+
+/* A slice of 8 ms would be noise in the server: the key is looked at, now and then. */
+Test(settings, that_leave_no_room_for_a_wait_make_the_heir_poll)
+{
+    fleet_make(&fleet, 2, NULL);
+    server_reload(&fleet.pg, "deadlock_timeout = 10ms\n");
+    dba = server_connect(&fleet.pg, "dba");
+    instance_start(A, NULL);
+    instance_wait(A, "elected", "");
+    instance_start(B, NULL);
+    instance_wait(B, "slice_too_short", "polled");
+    cr_expect(wait_never(somebody_waits, NULL, DUR_S(1)));
+
+    program_kill_tree(&A->supervisor);
+    instance_wait(B, "elected", "");
+    diary_wait(&fleet.diary, "b", 5);
+    PQfinish(dba);
+    fleet_check(&fleet);
+}
