@@ -384,6 +384,7 @@ Test(connecting, a_probe_that_asks_for_a_name_for_ever_is_replaced_and_the_leade
               text_tail(A->log));
     cr_expect_eq(diary_terms(&fleet.diary), 1);
     /* The one after it hangs as well, and for as long: not waited for. */
+    text_write(names.hosts, "127.0.0.1 db.test\n");
     cr_assert_eq(kill(instance_wait_child(A, "probe", probe.before), SIGKILL), 0);
     find_the_name(&names, dba);
 }
