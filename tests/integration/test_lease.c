@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/backend.h"
 #include "tests/support/fleet.h"
 #include "tests/support/relay.h"
 #include "tests/support/text.h"
@@ -84,19 +85,25 @@ Test(lease, of_a_stopped_instance_ends_by_the_server)
     poller_check(&fleet.poller);
 }
 
+/* By the socket alone: neither the lease nor a look of the witness is near. */
 Test(lease, a_session_that_the_server_ends_is_noticed_at_once)
 {
-    fleet_make(&fleet, 2, &(struct instance_settings){.election = ELECTION_CALM});
-    fleet_begin(&fleet);
+    fleet_make(&fleet, 2,
+               &(struct instance_settings){
+                   .election = "retry_interval = 20s\nlease = 30s\nheartbeat = 1s\n"});
     PGconn *conn = server_connect(&fleet.pg, "test");
-    char *sql = text_format("SELECT pg_terminate_backend(%d)", leader_pid(conn));
+    instance_start(A, NULL);
+    instance_wait(A, "elected", "");
+    (void)backend_wait(conn, "pgbaton leader % a", 0); /* it has given the seat back */
+    instance_start(B, NULL);
+    (void)backend_wait_waiting(conn);
+    diary_wait(&fleet.diary, "a", 10);
 
-    server_do(conn, sql);
+    backend_terminate(conn, leader_pid(conn));
 
     instance_wait(A, "lost", "reason=session_ended");
     instance_wait(B, "takeover_wait", "");
     diary_wait(&fleet.diary, "b", 20);
-    free(sql);
     PQfinish(conn);
     fleet_check(&fleet);
 }
