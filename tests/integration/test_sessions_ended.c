@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/support/backend.h"
 #include "tests/support/fleet.h"
@@ -36,6 +37,28 @@ static void loses_at_once(struct instance *i)
 {
     cr_assert(wait_until(instance_term_ended, i, WAIT_LIMIT), "%s", text_tail(i->log));
     cr_expect_eq(instance_logged(i, "lost", "reason=lease_expired"), 0, "%s", text_tail(i->log));
+}
+
+struct search {
+    int (*find)(void);
+    int found;
+};
+
+static bool is_found(void *ctx)
+{
+    struct search *s = ctx;
+
+    s->found = s->find();
+    return s->found > 0;
+}
+
+/* What was cancelled just before may end its session, and come back with another one. */
+static int find_session(int (*find)(void), const char *title)
+{
+    struct search search = {.find = find};
+
+    cr_assert(wait_until(is_found, &search, WAIT_LIMIT), "%s: there is none", title);
+    return search.found;
 }
 
 /* ---- followers and the heir ---- */
@@ -98,8 +121,7 @@ Test(sessions, of_followers_and_the_heir_may_end_and_another_waits_while_the_lea
     for (size_t i = 0; i < ROWS(before_the_grant); i++) {
         cr_assert(wait_until(is_settled, NULL, WAIT_LIMIT), "before '%s':\n%s\n%s",
                   before_the_grant[i].title, text_tail(B->log), text_tail(fleet.member[2].log));
-        int pid = before_the_grant[i].find();
-        cr_assert(pid > 0, "%s", before_the_grant[i].title);
+        int pid = find_session(before_the_grant[i].find, before_the_grant[i].title);
         before_the_grant[i].happens(dba, pid);
         if (before_the_grant[i].ends) {
             backend_wait_gone(dba, pid);
@@ -218,7 +240,8 @@ Test(sessions, of_one_whose_term_is_not_open_yet_may_end_and_somebody_leads)
                   before_the_term[i].title);
         instance_mark(A);
         instance_mark(B);
-        before_the_term[i].happens(dba, before_the_term[i].find());
+        before_the_term[i].happens(dba,
+                                   find_session(before_the_term[i].find, before_the_term[i].title));
         cr_expect(wait_until(row_is_logged, &i, WAIT_LIMIT), "%s:\n%s\n%s",
                   before_the_term[i].title, text_tail(A->log), text_tail(B->log));
         cr_expect_eq(logged_by_all("elected", ""), 0, "%s", before_the_term[i].title);
@@ -284,7 +307,7 @@ static void nothing_else_ends_the_term(struct instance *leader)
     for (size_t i = 0; i < ROWS(of_a_leader); i++) {
         cr_assert(wait_until(leader_is_whole, NULL, WAIT_LIMIT), "before '%s':\n%s",
                   of_a_leader[i].title, text_tail(leader->log));
-        int pid = of_a_leader[i].find();
+        int pid = find_session(of_a_leader[i].find, of_a_leader[i].title);
         of_a_leader[i].happens(dba, pid);
         if (of_a_leader[i].ends) {
             backend_wait_gone(dba, pid);
@@ -336,5 +359,61 @@ Test(sessions, of_a_leader_whose_jobs_wait_may_end_too)
     instance_wait(A, "takeover_wait", "");
     cr_expect_eq(diary_lines(&fleet.diary, "b"), 0, "its jobs waited");
     cr_expect_eq(diary_terms(&fleet.diary), 1);
+    finish();
+}
+
+/* Once it has the time that it was promised, it says so. */
+static const char slow_to_stop[] = "trap 'sleep 2; echo done >>\"$1\"; exit 0' TERM\n"
+                                   "echo begun >>\"$1\"\n"
+                                   "while :; do sleep 0.1; done\n";
+
+static bool says(const char *file, const char *word)
+{
+    char *text = text_read(file);
+    bool said = strstr(text, word) != NULL;
+
+    free(text);
+    return said;
+}
+
+static bool has_begun(void *file)
+{
+    return says(file, "begun");
+}
+
+static bool is_done(void *file)
+{
+    return says(file, "done");
+}
+
+/* The next term is announced at once, and so the old leader's witness denies its term while its
+ * jobs are ending: no reason to call its worker hung. */
+Test(sessions, the_jobs_of_a_lost_term_have_their_loss_grace_though_the_next_one_is_open)
+{
+    fleet_make(&fleet, 2, NULL);
+    char *script = text_format("%s/slow.sh", fleet.dir.path);
+    char *file = text_format("%s/slow", fleet.dir.path);
+    char *job = text_format("[job slow]\nschedule = always\nexec = /bin/sh %s %s\n", script, file);
+    struct instance_settings settings = {
+        .election = ELECTION_CALM "loss_grace = 8s\ntakeover_delay = 15s\n", .job = job};
+    text_write(script, slow_to_stop);
+    settings = fleet_settings(&fleet, &settings);
+    instance_configure(A, &settings);
+    instance_configure(B, &settings);
+    dba = server_connect(&fleet.pg, "dba");
+    instance_start(A, NULL);
+    instance_wait(A, "elected", "");
+    cr_assert(wait_until(has_begun, file, WAIT_LIMIT));
+    instance_start(B, NULL);
+    (void)backend_wait_waiting(dba);
+
+    backend_terminate(dba, leader_pid(dba));
+
+    instance_wait(B, "takeover_wait", "");
+    cr_expect(wait_until(is_done, file, WAIT_LIMIT), "%s", text_tail(A->log));
+    instance_wait(A, "lost", "reason=session_ended");
+    free(job);
+    free(file);
+    free(script);
     finish();
 }
