@@ -1,267 +1,124 @@
 /*
  * How long until somebody else's first job runs? Measured beside the floor: a
  * bare libpq client that waits in pg_advisory_lock(), is granted the lock
- * because its holder was killed, and spawns the same command.
- *
- * A table for people, not a test: it fails only when nothing could be measured.
+ * because its holder was killed, and spawns the same command. Floor and fault
+ * take turns, so that a noisy machine is noisy for both.
  */
 #include <criterion/criterion.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "common/array.h"
-#include "tests/support/fleet.h"
-#include "tests/support/text.h"
+#include "tests/bench/crowd.h"
+#include "tests/bench/floor.h"
+#include "tests/bench/table.h"
 #include "tests/support/wait.h"
 
-enum { TRIALS = 30, FLOOR_KEY = 4711 };
+enum { TRIALS = 30, FEW = 3, MANY = 100 };
 
-extern char **environ;
-
-struct measure {
-    dur_ns took[TRIALS];
-    size_t count;
+/* Whom the fault hits is looked up before the clock is started. */
+struct fault {
+    int signal;
+    size_t (*find)(const struct instance *leader, pid_t *ret_pids, size_t room);
+    bool ends; /* the instance, which is then started anew */
 };
 
-static char stamps[160]; /* the file that all commands append to */
-static char stamp[512];  /* the command */
-
-static int by_length(const void *a, const void *b)
+static size_t whole_tree(const struct instance *leader, pid_t *ret_pids, size_t room)
 {
-    dur_ns x = *(const dur_ns *)a;
-    dur_ns y = *(const dur_ns *)b;
-
-    return (x > y) - (x < y);
+    return processes_below(leader->supervisor.guard, ret_pids, room);
 }
 
-static double median_ms(struct measure *m)
+static size_t worker_alone(const struct instance *leader, pid_t *ret_pids, size_t room)
 {
-    cr_assert(m->count > 0);
-    qsort(m->took, m->count, sizeof m->took[0], by_length);
-    return (double)m->took[m->count / 2] / (double)DUR_MS(1);
+    (void)room;
+    ret_pids[0] = instance_child(leader, "leader worker");
+    cr_assert(ret_pids[0] > 0);
+    return 1;
 }
 
-static double worst_ms(const struct measure *m)
+static size_t supervisor_alone(const struct instance *leader, pid_t *ret_pids, size_t room)
 {
-    return (double)m->took[m->count - 1] / (double)DUR_MS(1);
+    (void)room;
+    ret_pids[0] = leader->supervisor.pid;
+    return 1;
 }
 
-static size_t stamp_count(void)
+static const struct fault tree_killed = {SIGKILL, whole_tree, true};
+static const struct fault worker_killed = {SIGKILL, worker_alone, false};
+static const struct fault asked_to_stop = {SIGTERM, supervisor_alone, true};
+
+static dur_ns one_takeover(struct crowd *c, const struct fault *fault)
 {
-    char *text = text_read(stamps);
-    size_t lines = text_count(text, "\n");
+    pid_t hit[CROWD_PROCESSES_MAX];
+    struct instance *leader = crowd_settled(c);
+    size_t count = fault->find(leader, hit, CROWD_PROCESSES_MAX);
+    size_t before = stamps_count(&c->stamps);
+    mono_ns at = clock_now();
 
-    free(text);
-    return lines;
-}
-
-static bool stamped(void *before)
-{
-    return stamp_count() > *(size_t *)before;
-}
-
-/* What the first command after that many says, less the moment of the fault. */
-static void take(struct measure *m, size_t before, mono_ns fault)
-{
-    cr_assert(wait_until(stamped, &before, WAIT_LIMIT), "no job ran after the fault");
-    char *text = text_read(stamps);
-    char *line = text;
-
-    while (before-- > 0) {
-        line = strchr(line, '\n') + 1;
+    for (size_t i = 0; i < count; i++) {
+        (void)kill(hit[i], fault->signal);
     }
-    m->took[m->count++] = (mono_ns)strtoll(line, NULL, 10) - fault;
-    free(text);
-}
-
-static PGconn *client(const struct server *s)
-{
-    PGconn *conn = PQconnectdb(server_conninfo(s, SERVER_TLS));
-
-    return PQstatus(conn) == CONNECTION_OK ? conn : NULL;
-}
-
-static bool locks(PGconn *conn)
-{
-    PGresult *r = PQexec(conn, "SELECT pg_advisory_lock(4711)");
-    bool done = PQresultStatus(r) == PGRES_TUPLES_OK;
-
-    PQclear(r);
-    return done;
-}
-
-/* Waits for the lock, spawns the command; the holder only waits for its death. */
-static pid_t bare_client(const struct server *s, bool runs_command)
-{
-    pid_t pid = fork();
-
-    cr_assert(pid >= 0);
-    if (pid > 0) {
-        return pid;
+    dur_ns took = stamps_wait(&c->stamps, before) - at;
+    if (fault->ends) {
+        cr_assert(program_wait_all(&leader->supervisor, WAIT_LIMIT));
+        instance_start(leader, NULL);
     }
-    PGconn *conn = client(s);
-    if (conn == NULL || !locks(conn)) {
-        _exit(1);
-    }
-    if (!runs_command) {
-        (void)pause();
-    }
-    char *argv[] = {stamp, stamps, NULL};
-    pid_t child;
-    if (posix_spawn(&child, stamp, NULL, NULL, argv, environ) != 0) {
-        _exit(1);
-    }
-    (void)waitpid(child, NULL, 0);
-    _exit(0);
+    return took;
 }
 
-struct locks_wanted {
-    PGconn *conn;
-    const char *sql;
-};
-
-static bool says_true(void *ctx)
+static void measure(struct crowd *c, const struct fault *fault, struct series *ret_took,
+                    struct series *ret_floor)
 {
-    const struct locks_wanted *w = ctx;
-    const char *answer = server_scalar(w->conn, w->sql);
-
-    return answer != NULL && strcmp(answer, "t") == 0;
-}
-
-static void wait_sql(PGconn *conn, const char *sql)
-{
-    struct locks_wanted w = {.conn = conn, .sql = sql};
-
-    cr_assert(wait_until(says_true, &w, WAIT_LIMIT), "never true: %s", sql);
-}
-
-static void measure_floor(const struct server *s, struct measure *m)
-{
-    PGconn *watch = server_connect(s, "watch");
-
-    while (m->count < TRIALS) {
-        pid_t holder = bare_client(s, false);
-        wait_sql(watch, "SELECT count(*) = 1 FROM pg_locks WHERE objid = 4711 AND granted");
-        pid_t waiter = bare_client(s, true);
-        wait_sql(watch, "SELECT count(*) = 1 FROM pg_locks WHERE objid = 4711 AND NOT granted");
-        size_t before = stamp_count();
-        mono_ns fault = clock_now();
-
-        cr_assert_eq(kill(holder, SIGKILL), 0);
-        take(m, before, fault);
-        (void)waitpid(holder, NULL, 0);
-        (void)waitpid(waiter, NULL, 0);
-        wait_sql(watch, "SELECT count(*) = 0 FROM pg_locks WHERE objid = 4711");
-    }
-    PQfinish(watch);
-}
-
-static bool leads_with_heir(void *instance)
-{
-    json_t *status = instance_status(instance);
-    bool ready = json_is_true(json_object_get(status, "leads")) &&
-                 json_is_true(json_object_get(status, "heir_waits"));
-
-    json_decref(status);
-    return ready;
-}
-
-/* The one that leads, as soon as it has an heir. */
-static struct instance *settled(struct fleet *f)
-{
-    for (size_t turn = 0; turn < 1000; turn++) {
-        for (size_t i = 0; i < f->count; i++) {
-            if (instance_leads(&f->member[i]) && leads_with_heir(&f->member[i])) {
-                return &f->member[i];
-            }
-        }
-        (void)wait_never(stamped, &(size_t){SIZE_MAX}, DUR_MS(50));
-    }
-    cr_assert_fail("nobody leads with an heir");
-    return NULL;
-}
-
-static void kill_tree_now(const struct instance *i)
-{
-    program_signal_tree(&i->supervisor, SIGKILL);
-}
-
-static void kill_worker_now(const struct instance *i)
-{
-    cr_assert_eq(kill(instance_child(i, "worker"), SIGKILL), 0);
-}
-
-static void ask_to_stop(const struct instance *i)
-{
-    program_signal(&i->supervisor, SIGTERM);
-}
-
-static void measure_takeover(struct fleet *f, struct measure *m, bool ends,
-                             void (*fault)(const struct instance *))
-{
-    while (m->count < TRIALS) {
-        struct instance *leader = settled(f);
-        size_t before = stamp_count();
-        mono_ns at = clock_now();
-
-        fault(leader);
-        take(m, before, at);
-        if (ends) {
-            cr_assert(program_wait_all(&leader->supervisor, WAIT_LIMIT));
-            instance_start(leader, NULL);
-        }
+    *ret_took = *ret_floor = (struct series){.count = 0};
+    for (size_t i = 0; i < TRIALS; i++) {
+        series_add(ret_took, one_takeover(c, fault));
+        (void)crowd_settled(c);
+        series_add(ret_floor, floor_takeover(&c->pg, &c->stamps, c->watch));
     }
 }
 
-static void report(const char *what, struct measure *m, double floor_ms, double mark)
+static struct crowd *crowd_of(size_t count, bool work)
 {
-    double median = median_ms(m);
+    static struct crowd c;
 
-    if (mark == 0) {
-        printf("| %-58s | %8.2f | %8.2f |       |      |\n", what, median, worst_ms(m));
-    } else {
-        printf("| %-58s | %8.2f | %8.2f | %5.2f | %4.1f |\n", what, median, worst_ms(m),
-               median / floor_ms, mark);
-    }
-    (void)fflush(stdout);
+    crowd_make(&c);
+    char *jobs = crowd_jobs(&c, work);
+    struct instance_settings settings = {.election = "takeover_delay = 0\n", .job = jobs};
+
+    crowd_grow(&c, count, &settings);
+    free(jobs);
+    return &c;
 }
 
 Test(bench, takeover, .timeout = 900)
 {
-    static struct fleet f;
-    static struct measure floor_took, killed, released, worker_killed;
-    struct instance_settings settings = {
-        .election = "retry_interval = 300ms\ntakeover_delay = 0\nlease = 30s\n"};
+    struct crowd *c = crowd_of(FEW, true);
+    static struct series took, floor_took;
 
-    (void)snprintf(stamp, sizeof stamp, "%s", pgbaton_path());
-    (void)snprintf(strrchr(stamp, '/'), sizeof stamp - strlen(stamp), "/tests/stamp");
-    workdir_make(&f.dir);
-    (void)snprintf(stamps, sizeof stamps, "%s/stamps", f.dir.path);
-    char *jobs = text_format("[job first]\nschedule = @elected\nexec = %s %s\n"
-                             "[job work]\nschedule = always\nexec = sleep 1000\n",
-                             stamp, stamps);
-    settings.job = jobs;
-    fleet_make(&f, 3, &settings);
-    for (size_t i = 0; i < f.count; i++) {
-        instance_start(&f.member[i], NULL);
-    }
+    measure(c, &tree_killed, &took, &floor_took);
+    double few = series_median_ms(&took);
+    table_floor("floor: holder of pg_advisory_lock() SIGKILLed → a bare client's command runs",
+                &floor_took);
+    table_times("leader's tree SIGKILLed → heir's first job runs, 3 instances", &took, &floor_took,
+                2.5);
+    measure(c, &worker_killed, &took, &floor_took);
+    table_times("leader's worker SIGKILLed, its job running", &took, &floor_took, 3);
+    measure(c, &asked_to_stop, &took, &floor_took);
+    table_times("leader asked to stop, its job running", &took, &floor_took, 2.5);
 
-    printf("| fault → first instruction of the next first job, 3 instances | median ms "
-           "| worst ms | ratio | mark |\n| --- | --- | --- | --- | --- |\n");
-    measure_floor(&f.pg, &floor_took);
-    report("floor: bare pg_advisory_lock, holder SIGKILLed, spawn", &floor_took, 0, 0);
-    double floor_ms = median_ms(&floor_took);
-    measure_takeover(&f, &killed, true, kill_tree_now);
-    report("leader's whole tree SIGKILLed", &killed, floor_ms, 2.5);
-    measure_takeover(&f, &released, true, ask_to_stop);
-    report("leader asked to stop", &released, floor_ms, 2.5);
-    measure_takeover(&f, &worker_killed, false, kill_worker_now);
-    report("leader's worker alone SIGKILLed, its job running", &worker_killed, floor_ms, 3.0);
-    poller_check(&f.poller);
+    char *jobs = crowd_jobs(c, true);
+    struct instance_settings settings = {.election = "takeover_delay = 0\n", .job = jobs};
+    crowd_grow(c, MANY, &settings);
     free(jobs);
+    measure(c, &tree_killed, &took, &floor_took);
+    table_times("leader's tree SIGKILLed, 100 instances", &took, &floor_took, 2.5);
+    table_beside("100 instances beside 3", series_median_ms(&took), few, 1.5);
+}
+
+Test(bench, release, .timeout = 300)
+{
+    struct crowd *c = crowd_of(FEW, false);
+    static struct series took, floor_took;
+
+    measure(c, &asked_to_stop, &took, &floor_took);
+    table_times("leader asked to stop, no job running", &took, &floor_took, 2.5);
 }
