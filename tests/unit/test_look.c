@@ -53,19 +53,21 @@ Test(look, whose_session_holds_the_key)
     }
 }
 
-Test(look, names_the_key_by_its_halves_and_the_schema_quoted)
+Test(look, names_the_key_by_its_halves_and_all_names_quoted)
 {
     struct config cfg = {
         .database = {.schema = "od\"d"},
-        .election = {.name = "main", .key = (int64_t)UINT64_C(0xFFFFFFFE00000001)},
+        .election = {.name = "o'dd", .key = (int64_t)UINT64_C(0xFFFFFFFE00000001)},
     };
     char sql[2048];
 
     cr_assert_eq(look_sql(&cfg, true, sql, sizeof(sql)), 0);
     cr_expect_not_null(strstr(sql, "l.classid = 4294967294::oid AND l.objid = 1::oid"), "%s", sql);
     cr_expect_not_null(strstr(sql, "\"od\"\"d\".term"));
+    cr_expect_not_null(strstr(sql, "e.name = 'o''dd'"));
     cr_assert_eq(look_sql(&cfg, false, sql, sizeof(sql)), 0);
     cr_expect_null(strstr(sql, "od\"\"d"), "tables that may not be there are not named");
+    cr_expect_not_null(strstr(sql, "n.nspname = 'od\"d'"), "%s", sql);
 }
 
 #define LEADS .key = {.session = {.pid = 7, .backend_start = START}}

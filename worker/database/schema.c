@@ -148,6 +148,11 @@ int schema_quote(const struct config *cfg, char *ret_name, size_t size)
     return quote_name(cfg->database.schema, ret_name, size);
 }
 
+int schema_quote_literal(const char *text, char *ret_literal, size_t size)
+{
+    return quote(text, '\'', ret_literal, size);
+}
+
 /* Writes sql with $S, $L (the schema as a literal) and $R filled in. Other dollars stay. */
 static char *fill_in(const char *sql, const char *schema, const char *literal, const char *role)
 {

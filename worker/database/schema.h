@@ -18,6 +18,10 @@ char *schema_create_sql(const struct config *cfg);
 /* schema_quote - the schema's name as a quoted SQL identifier, e.g. "pgbaton"; 0 or -ERANGE. */
 int schema_quote(const struct config *cfg, char *ret_name, size_t size);
 
+/* schema_quote_literal - a text as a quoted SQL literal, for sessions with
+ * standard_conforming_strings = on; 0 or -ERANGE. */
+int schema_quote_literal(const char *text, char *ret_literal, size_t size);
+
 /* schema_grant_sql - the rights that the daemon's role needs on it, one GRANT a line. The caller
  * frees it; NULL: out of memory, or no name of a role. */
 char *schema_grant_sql(const struct config *cfg, const char *role);

@@ -2,6 +2,11 @@
  * The term is a row of pgbaton.term, and its epoch the one row of
  * pgbaton.election, written on the ledger's connection. One question at a time;
  * what is wanted waits its turn.
+ *
+ * While the heir waits, everything is got ready: the statements are planned, and
+ * the row that the present leader's term has left is known. Then the grant costs
+ * one statement, which writes nothing if that row is another one by then; it is
+ * read anew in that case, and the statement tried again.
  */
 #include "worker/leader/term.h"
 
@@ -16,26 +21,40 @@
 #include "common/log.h"
 #include "worker/database/schema.h"
 #include "worker/leader/ledger.h"
+#include "worker/leader/term_sql.h"
 
 /* More than the statement_timeout of the ledger's session: the server's own answer is better. */
 #define ANSWER_LIMIT DUR_S(12)
 
 enum {
-    SQL_MAX = 4096,
     SCHEMA_MAX = 160,  /* a quoted identifier of 63 bytes */
     LITERAL_MAX = 300, /* a quoted label */
-    TERMS_MAX = 16,    /* earlier terms that are looked at */
+    READS_MAX = 10,    /* while we hold the key nobody else should change the row at all */
 };
 
 /* In this order. */
-enum wish { WISH_BEGIN, WISH_LOOK, WISH_MARK, WISH_NOTIFY, WISH_STAMP, WISH_JOBS, WISH_COUNT };
+enum wish {
+    WISH_PREPARE,
+    WISH_BEGIN,
+    WISH_LOOK,
+    WISH_MARK,
+    WISH_NOTIFY,
+    WISH_STAMP,
+    WISH_JOBS,
+    WISH_COUNT
+};
 
 struct term_ledger {
     struct term term;
     struct ledger *ledger;
     bool wanted[WISH_COUNT];
     bool asking;
-    bool created; /* the schema was created, or that was tried */
+    bool created;  /* the schema was created, or that was tried */
+    bool prepared; /* the statements are, in this session */
+    bool known;    /* the row as it is stored: the next two */
+    struct epoch stored;
+    struct server_identity stored_server;
+    unsigned reads; /* of the row, in vain */
     char schema[SCHEMA_MAX];
     char key_text[24];
 };
@@ -104,16 +123,19 @@ static void quote(const struct term_ledger *l, const char *text, char ret_litera
     PQfreemem(literal);
 }
 
-static void print_sql(char ret_sql[SQL_MAX], const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void print_sql(char ret_sql[SQL_MAX], const char *format, ...)
+/* Fills in all but what the caller must keep: the literals. */
+static struct term_sql sql_of(const struct term_ledger *l, char ret_name[LITERAL_MAX],
+                              char ret_instance[LITERAL_MAX])
 {
-    va_list args;
-
-    va_start(args, format);
-    int length = vsnprintf(ret_sql, SQL_MAX, format, args);
-    va_end(args);
-    assert(length > 0 && length < SQL_MAX);
+    quote(l, config_of(l)->election.name, ret_name);
+    quote(l, config_of(l)->pgbaton.instance, ret_instance);
+    return (struct term_sql){
+        .config = config_of(l),
+        .schema = l->schema,
+        .name = ret_name,
+        .instance = ret_instance,
+        .incarnation = l->term.options.incarnation,
+    };
 }
 
 /* ---- opening the term ---- */
@@ -132,22 +154,14 @@ static void failed(struct term_ledger *l, const char *format, ...)
     l->term.events.on_failed(l->term.events.ctx, text);
 }
 
-static void on_rolled_back(void *ctx, PGresult *result)
-{
-    struct term_ledger *l = ctx;
-
-    (void)result; /* if it failed, so will what comes next, and that says why */
-    l->asking = false;
-    proceed(l);
-}
-
 /* Somebody's transaction holds the row: say so, and try the next slice. */
 static void blocked(struct term_ledger *l)
 {
     int pid = session_backend_pid(ledger_session(l->ledger));
 
     l->term.events.on_blocked(l->term.events.ctx, pid);
-    ask(l, "ROLLBACK", on_rolled_back);
+    l->asking = false;
+    proceed(l);
 }
 
 static void on_created(void *ctx, PGresult *result)
@@ -178,12 +192,6 @@ static void create_schema(struct term_ledger *l)
     free(sql);
 }
 
-static void on_rolled_back_without_schema(void *ctx, PGresult *result)
-{
-    (void)result;
-    create_schema(ctx);
-}
-
 static bool has_no_schema(const PGresult *result)
 {
     return has_state(result, "42P01") || has_state(result, "3F000");
@@ -194,7 +202,7 @@ static void opening_refused(struct term_ledger *l, const PGresult *result)
     if (has_state(result, "55P03")) {
         blocked(l);
     } else if (has_no_schema(result) && config_of(l)->database.create_schema && !l->created) {
-        ask(l, "ROLLBACK", on_rolled_back_without_schema);
+        create_schema(l);
     } else if (has_no_schema(result) || has_state(result, "42703")) {
         failed(
             l,
@@ -207,6 +215,113 @@ static void opening_refused(struct term_ledger *l, const PGresult *result)
     }
 }
 
+static uint64_t number_at(const PGresult *result, int row, int column)
+{
+    return strtoull(PQgetvalue(result, row, column), NULL, 10);
+}
+
+/* False: no epoch can come after what is stored. */
+static bool remember_stored(struct term_ledger *l, const PGresult *row)
+{
+    struct epoch stored;
+
+    if (!takeover_read_number(PQgetvalue(row, 0, TERM_SQL_GENERATION), &stored.generation) ||
+        !takeover_read_number(PQgetvalue(row, 0, TERM_SQL_NUMBER), &stored.number) ||
+        !takeover_can_follow(stored)) {
+        return false;
+    }
+    l->known = true;
+    l->stored = stored;
+    l->stored_server = (struct server_identity){
+        .system_id = number_at(row, 0, TERM_SQL_SYSTEM_ID),
+        .timeline = (uint32_t)number_at(row, 0, TERM_SQL_TIMELINE),
+    };
+    return true;
+}
+
+static bool has_row(const PGresult *result, int columns)
+{
+    return PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1 &&
+           PQnfields(result) == columns;
+}
+
+/* Before the grant a failure is no matter: then it is tried again, and told. */
+static void on_prepared(void *ctx, PGresult *result)
+{
+    struct term_ledger *l = ctx;
+
+    grant_wish(l, WISH_PREPARE);
+    l->prepared = PQresultStatus(result) == PGRES_TUPLES_OK;
+    if (has_row(result, TERM_SQL_STORED_COUNT)) {
+        (void)remember_stored(l, result);
+    }
+    if (!l->prepared && l->wanted[WISH_BEGIN]) {
+        opening_refused(l, result);
+    } else {
+        proceed(l);
+    }
+}
+
+static void prepare(struct term_ledger *l)
+{
+    char name[LITERAL_MAX];
+    char instance[LITERAL_MAX];
+    char sql[TERM_SQL_MAX];
+    const struct term_sql about = sql_of(l, name, instance);
+
+    l->known = false;
+    term_sql_prepare(&about, sql);
+    ask(l, sql, on_prepared);
+}
+
+static void on_read(void *ctx, PGresult *result)
+{
+    struct term_ledger *l = ctx;
+
+    if (!has_row(result, TERM_SQL_READ_COUNT)) {
+        opening_refused(l, result);
+        return;
+    }
+    if (strcmp(PQgetvalue(result, 0, TERM_SQL_KEY), l->key_text) != 0) {
+        failed(l,
+               "election '%s' has the key %s in this database, and %s here: two services share "
+               "the name; give this one another [election] name, or that key",
+               config_of(l)->election.name, PQgetvalue(result, 0, TERM_SQL_KEY), l->key_text);
+        return;
+    }
+    if (number_at(result, 0, TERM_SQL_LOCK_SEEN) != 1) {
+        failed(l,
+               "the ledger's connection does not see the key held by backend %d: that session has "
+               "ended, or this connection leads to another server",
+               l->term.lock_pid);
+        return;
+    }
+    if (!remember_stored(l, result)) {
+        failed(l, "election '%s' has the epoch %s.%s, after which none can come: somebody wrote it",
+               config_of(l)->election.name, PQgetvalue(result, 0, TERM_SQL_GENERATION),
+               PQgetvalue(result, 0, TERM_SQL_NUMBER));
+        return;
+    }
+    l->asking = false;
+    proceed(l);
+}
+
+static void read_row(struct term_ledger *l)
+{
+    char name[LITERAL_MAX];
+    char instance[LITERAL_MAX];
+    char sql[TERM_SQL_MAX];
+    const struct term_sql about = sql_of(l, name, instance);
+
+    if (l->reads++ == READS_MAX) {
+        failed(l, "the row of election '%s' was changed by others each time that it was read",
+               config_of(l)->election.name);
+        return;
+    }
+    term_sql_read(&about, l->term.lock_pid, sql);
+    ask(l, sql, on_read);
+}
+
 static void on_committed(void *ctx, PGresult *result)
 {
     struct term_ledger *l = ctx;
@@ -215,8 +330,10 @@ static void on_committed(void *ctx, PGresult *result)
         opening_refused(l, result);
         return;
     }
-    if (strcmp(PQcmdStatus(result), "COMMIT") != 0) {
-        failed(l, "the term was not committed but: %s", PQcmdStatus(result));
+    if (strcmp(PQcmdTuples(result), "1") != 0) { /* it is not as we knew it: nothing was written */
+        l->known = false;
+        l->asking = false;
+        proceed(l);
         return;
     }
     grant_wish(l, WISH_BEGIN);
@@ -226,95 +343,23 @@ static void on_committed(void *ctx, PGresult *result)
 
 static void write_term(struct term_ledger *l)
 {
-    const struct config *cfg = config_of(l);
-    const struct config_election *election = &cfg->election;
-    const struct term_options *options = &l->term.options;
-    char name[LITERAL_MAX];
-    char instance[LITERAL_MAX];
-    char sql[SQL_MAX];
+    char sql[TERM_SQL_MAX];
 
-    quote(l, election->name, name);
-    quote(l, cfg->pgbaton.instance, instance);
-    print_sql(sql,
-              "UPDATE %s.election SET generation = %" PRIu64 ", number = %" PRIu64
-              ", incarnation = '%016" PRIx64 "', instance = %s, system_id = '%" PRIu64
-              "', timeline = %" PRIu32 ", jobs_hash = '%016" PRIx64 "' WHERE name = %s; "
-              "INSERT INTO %s.term (election, generation, number, incarnation, instance, "
-              "backend_pid, backend_start, system_id, timeline, lease_ms, heartbeat_ms, "
-              "loss_grace_ms) VALUES (%s, %" PRIu64 ", %" PRIu64 ", '%016" PRIx64 "', %s, %d, "
-              "(SELECT backend_start FROM pg_stat_activity WHERE pid = %d), '%" PRIu64 "', %" PRIu32
-              ", %" PRId64 ", %" PRId64 ", %" PRId64 "); COMMIT",
-              l->schema, l->term.epoch.generation, l->term.epoch.number, options->incarnation,
-              instance, options->server.system_id, options->server.timeline, l->term.jobs_hash,
-              name, l->schema, name, l->term.epoch.generation, l->term.epoch.number,
-              options->incarnation, instance, l->term.lock_pid, l->term.lock_pid,
-              options->server.system_id, options->server.timeline, election->lease / DUR_MS(1),
-              election->heartbeat / DUR_MS(1), election->loss_grace / DUR_MS(1));
+    l->term.epoch = takeover_epoch(l->stored, l->stored_server, l->term.options.server);
+    term_sql_open(l->stored, l->term.epoch, l->term.lock_pid, l->term.options.server,
+                  l->term.jobs_hash, sql);
     ask(l, sql, on_committed);
-}
-
-static uint64_t number_at(const PGresult *result, int row, int column)
-{
-    return strtoull(PQgetvalue(result, row, column), NULL, 10);
-}
-
-static void on_row_locked(void *ctx, PGresult *result)
-{
-    struct term_ledger *l = ctx;
-
-    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 ||
-        PQnfields(result) != 6) {
-        opening_refused(l, result);
-        return;
-    }
-    if (strcmp(PQgetvalue(result, 0, 2), l->key_text) != 0) {
-        failed(l,
-               "election '%s' has the key %s in this database, and %s here: two services share "
-               "the name; give this one another [election] name, or that key",
-               config_of(l)->election.name, PQgetvalue(result, 0, 2), l->key_text);
-        return;
-    }
-    if (number_at(result, 0, 5) != 1) {
-        failed(l,
-               "the ledger's connection does not see the key held by backend %d: that session has "
-               "ended, or this connection leads to another server",
-               l->term.lock_pid);
-        return;
-    }
-    struct epoch stored;
-    if (!takeover_read_number(PQgetvalue(result, 0, 0), &stored.generation) ||
-        !takeover_read_number(PQgetvalue(result, 0, 1), &stored.number) ||
-        !takeover_can_follow(stored)) {
-        failed(l, "election '%s' has the epoch %s.%s, after which none can come: somebody wrote it",
-               config_of(l)->election.name, PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
-        return;
-    }
-    const struct server_identity server = {
-        .system_id = number_at(result, 0, 3),
-        .timeline = (uint32_t)number_at(result, 0, 4),
-    };
-    l->term.epoch = takeover_epoch(stored, server, l->term.options.server);
-    write_term(l);
 }
 
 static void begin(struct term_ledger *l)
 {
-    uint64_t key = (uint64_t)config_of(l)->election.key;
-    char name[LITERAL_MAX];
-    char sql[SQL_MAX];
-
-    quote(l, config_of(l)->election.name, name);
-    print_sql(sql,
-              "BEGIN; INSERT INTO %s.election (name, key) VALUES (%s, '%s') "
-              "ON CONFLICT (name) DO NOTHING; "
-              "SELECT generation, number, key, coalesce(system_id, '0'), coalesce(timeline, 0), "
-              "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted "
-              "AND pid = %d AND classid = '%" PRIu64 "'::oid AND objid = '%" PRIu64
-              "'::oid AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = "
-              "current_database())) FROM %s.election WHERE name = %s FOR UPDATE",
-              l->schema, name, l->key_text, l->term.lock_pid, key >> 32, key & UINT32_MAX,
-              l->schema, name);
-    ask(l, sql, on_row_locked);
+    if (!l->prepared) {
+        prepare(l);
+    } else if (!l->known) {
+        read_row(l);
+    } else {
+        write_term(l);
+    }
 }
 
 /* ---- looking at the terms before ---- */
@@ -346,12 +391,12 @@ static struct takeover_term term_at(const PGresult *result, int row)
 static void on_looked(void *ctx, PGresult *result)
 {
     struct term_ledger *l = ctx;
-    struct takeover_term terms[TERMS_MAX];
+    struct takeover_term terms[TERM_SQL_LOOKED_MAX];
     const struct takeover_rules rules = term_rules(&l->term);
     struct takeover takeover = one_lease(l);
 
     grant_wish(l, WISH_LOOK);
-    if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) <= TERMS_MAX &&
+    if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) <= TERM_SQL_LOOKED_MAX &&
         PQnfields(result) == 7) {
         int count = PQntuples(result);
         for (int i = 0; i < count; i++) {
@@ -365,25 +410,11 @@ static void on_looked(void *ctx, PGresult *result)
     proceed(l);
 }
 
-/* The window is taken over our own row too: it is what superseded the newest of the others. */
 static void look(struct term_ledger *l)
 {
-    char name[LITERAL_MAX];
-    char sql[SQL_MAX];
-    const struct epoch *e = &l->term.epoch;
+    char sql[TERM_SQL_MAX];
 
-    quote(l, config_of(l)->election.name, name);
-    print_sql(
-        sql,
-        "SELECT coalesce(system_id, '0'), coalesce(timeline, 0), coalesce(ended_as, ''), "
-        "lease_ms, heartbeat_ms, loss_grace_ms, greatest(0, floor(extract(epoch FROM "
-        "clock_timestamp() - superseded_at) * 1000))::bigint FROM ("
-        "SELECT t.*, lead(started_at) OVER (ORDER BY generation, number) AS superseded_at "
-        "FROM (SELECT * FROM %s.term WHERE election = %s AND (generation, number) <= (%" PRIu64
-        ", %" PRIu64 ") ORDER BY generation DESC, number DESC LIMIT %d) t) w "
-        "WHERE (generation, number) < (%" PRIu64 ", %" PRIu64
-        ") ORDER BY generation DESC, number DESC",
-        l->schema, name, e->generation, e->number, TERMS_MAX + 1, e->generation, e->number);
+    term_sql_look(l->term.epoch, sql);
     ask(l, sql, on_looked);
 }
 
@@ -411,14 +442,11 @@ static void on_marked(void *ctx, PGresult *result)
 static void mark(struct term_ledger *l)
 {
     char name[LITERAL_MAX];
-    char sql[SQL_MAX];
+    char instance[LITERAL_MAX];
+    char sql[TERM_SQL_MAX];
+    const struct term_sql about = sql_of(l, name, instance);
 
-    quote(l, config_of(l)->election.name, name);
-    print_sql(sql,
-              "UPDATE %s.term SET ended_at = clock_timestamp(), ended_as = 'lost', "
-              "end_reason = 'superseded' WHERE election = %s AND ended_at IS NULL "
-              "AND (generation, number) < (%" PRIu64 ", %" PRIu64 ")",
-              l->schema, name, l->term.epoch.generation, l->term.epoch.number);
+    term_sql_mark(&about, l->term.epoch, sql);
     ask(l, sql, on_marked);
 }
 
@@ -451,7 +479,7 @@ static void on_stamped(void *ctx, PGresult *result)
 
 static void stamp(struct term_ledger *l)
 {
-    char sql[SQL_MAX];
+    char sql[SCHEMA_MAX + 256];
     char generation[24];
     char number[24];
     char incarnation[24];
@@ -461,11 +489,11 @@ static void stamp(struct term_ledger *l)
     (void)snprintf(generation, sizeof(generation), "%" PRIu64, l->term.epoch.generation);
     (void)snprintf(number, sizeof(number), "%" PRIu64, l->term.epoch.number);
     (void)snprintf(incarnation, sizeof(incarnation), "%016" PRIx64, l->term.options.incarnation);
-    print_sql(sql,
-              "UPDATE %s.term SET ended_at = clock_timestamp(), ended_as = $4, end_reason = $5 "
-              "WHERE election = $1 AND generation = $2 AND number = $3 AND incarnation = $6 "
-              "AND ended_at IS NULL",
-              l->schema);
+    (void)snprintf(sql, sizeof(sql),
+                   "UPDATE %s.term SET ended_at = clock_timestamp(), ended_as = $4, "
+                   "end_reason = $5 WHERE election = $1 AND generation = $2 AND number = $3 "
+                   "AND incarnation = $6 AND ended_at IS NULL",
+                   l->schema);
     ask_with(l, sql, 6, values, on_stamped);
 }
 
@@ -482,15 +510,11 @@ static void on_jobs_told(void *ctx, PGresult *result)
 static void tell_jobs(struct term_ledger *l)
 {
     char name[LITERAL_MAX];
-    char sql[SQL_MAX];
+    char instance[LITERAL_MAX];
+    char sql[TERM_SQL_MAX];
+    const struct term_sql about = sql_of(l, name, instance);
 
-    quote(l, config_of(l)->election.name, name);
-    print_sql(sql,
-              "UPDATE %s.election SET jobs_hash = '%016" PRIx64 "' WHERE name = %s "
-              "AND generation = %" PRIu64 " AND number = %" PRIu64 " AND incarnation = '%016" PRIx64
-              "'",
-              l->schema, l->term.jobs_hash, name, l->term.epoch.generation, l->term.epoch.number,
-              l->term.options.incarnation);
+    term_sql_jobs(&about, l->term.epoch, l->term.jobs_hash, sql);
     ask(l, sql, on_jobs_told);
 }
 
@@ -499,8 +523,8 @@ static void tell_jobs(struct term_ledger *l)
 static void proceed(struct term_ledger *l)
 {
     static void (*const fulfil[WISH_COUNT])(struct term_ledger * l) = {
-        [WISH_BEGIN] = begin,   [WISH_LOOK] = look,   [WISH_MARK] = mark,
-        [WISH_NOTIFY] = notify, [WISH_STAMP] = stamp, [WISH_JOBS] = tell_jobs,
+        [WISH_PREPARE] = prepare, [WISH_BEGIN] = begin, [WISH_LOOK] = look,      [WISH_MARK] = mark,
+        [WISH_NOTIFY] = notify,   [WISH_STAMP] = stamp, [WISH_JOBS] = tell_jobs,
     };
     struct session *s = ledger_session(l->ledger);
 
@@ -520,7 +544,11 @@ static void proceed(struct term_ledger *l)
 
 static void on_ledger_ready(void *ctx)
 {
-    proceed(ctx);
+    struct term_ledger *l = ctx;
+
+    l->prepared = false; /* whatever was, was in another session */
+    l->wanted[WISH_PREPARE] = true;
+    proceed(l);
 }
 
 static void on_ledger_down(void *ctx, const char *text)
@@ -528,6 +556,7 @@ static void on_ledger_down(void *ctx, const char *text)
     struct term_ledger *l = ctx;
 
     l->asking = false;
+    l->wanted[WISH_PREPARE] = false;
     if (l->wanted[WISH_BEGIN]) {
         failed(l, "the ledger's connection: %s", text);
     }

@@ -32,10 +32,10 @@ enum column {
 
 /* The catalogs are asked, not to_regclass(): that raises an error where the schema may not be used.
  */
-static const char readable_sql[] =
-    "(SELECT count(*) = 2 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-    "WHERE n.nspname = $1::text AND c.relname IN ('election', 'term') "
-    "AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))";
+#define READABLE_SQL                                                                               \
+    "(SELECT count(*) = 2 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "          \
+    "WHERE n.nspname = %s AND c.relname IN ('election', 'term') "                                  \
+    "AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))"
 
 static const char term_columns[] =
     ", t.generation, t.number, t.incarnation, t.instance, t.backend_pid, t.backend_start::text, "
@@ -43,20 +43,26 @@ static const char term_columns[] =
 
 int look_sql(const struct config *cfg, bool with_term, char *ret_sql, size_t size)
 {
-    char schema[160] = "";
-    char joins[512] = "";
+    char schema[160];
+    char literal[160];
+    char readable[512] = "true";
+    char joins[768] = "";
     uint64_t key = (uint64_t)cfg->election.key;
     int length;
 
+    if (schema_quote(cfg, schema, sizeof(schema)) < 0 ||
+        schema_quote_literal(with_term ? cfg->election.name : cfg->database.schema, literal,
+                             sizeof(literal)) < 0) {
+        return -ERANGE;
+    }
     if (with_term) {
-        if (schema_quote(cfg, schema, sizeof(schema)) < 0) {
-            return -ERANGE;
-        }
         (void)snprintf(
             joins, sizeof(joins),
-            " LEFT JOIN %s.election e ON e.name = $1::text LEFT JOIN %s.term t ON "
+            " LEFT JOIN %s.election e ON e.name = %s LEFT JOIN %s.term t ON "
             "t.election = e.name AND t.generation = e.generation AND t.number = e.number",
-            schema, schema);
+            schema, literal, schema);
+    } else {
+        (void)snprintf(readable, sizeof(readable), READABLE_SQL, literal);
     }
     /* The two rows on the left are always there, and so the clock is. */
     length = snprintf(
@@ -69,8 +75,8 @@ int look_sql(const struct config *cfg, bool with_term, char *ret_sql, size_t siz
         "AND l.classid = %u::oid AND l.objid = %u::oid "
         "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
         "LEFT JOIN pg_stat_activity a ON a.pid = l.pid%s",
-        with_term ? "true" : readable_sql, with_term ? term_columns : "", SUB_KEY, SUB_SEAT,
-        (unsigned)(key >> 32), (unsigned)(key & UINT32_MAX), joins);
+        readable, with_term ? term_columns : "", SUB_KEY, SUB_SEAT, (unsigned)(key >> 32),
+        (unsigned)(key & UINT32_MAX), joins);
     return length < 0 || (size_t)length >= size ? -ERANGE : 0;
 }
 

@@ -45,9 +45,8 @@ struct look {
 };
 
 /*
- * look_sql - the statement, with one parameter: the name of the schema, or,
- * with_term, of the election. without the tables it says whether they could be
- * read. 0 or -ERANGE.
+ * look_sql - the statement, one message without parameters. Without the tables
+ * it says whether they could be read. 0 or -ERANGE.
  */
 int look_sql(const struct config *cfg, bool with_term, char *ret_sql, size_t size);
 

@@ -160,17 +160,15 @@ static void on_listen(struct shell *pg, PGresult *result)
 
 static void ask_look(struct shell *pg)
 {
-    const struct config *cfg = pg->probe->cfg;
-    const char *values[1];
     char sql[2048];
 
     pg->look_has_term = pg->schema_readable;
-    values[0] = pg->look_has_term ? cfg->election.name : cfg->database.schema;
-    if (look_sql(cfg, pg->look_has_term, sql, sizeof(sql)) < 0) {
+    if (look_sql(pg->probe->cfg, pg->look_has_term, sql, sizeof(sql)) < 0) {
         postgres_lost(pg, END_INTERNAL, true, "the name of the schema is too long");
         return;
     }
-    postgres_ask(pg, sql, 1, values, POSTGRES_LIMIT);
+    /* Without parameters: as one message of the protocol, not five. */
+    postgres_ask(pg, sql, 0, NULL, POSTGRES_LIMIT);
 }
 
 static struct witness witness_of(const struct shell *pg)
