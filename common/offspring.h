@@ -20,4 +20,15 @@
  */
 int offspring_left(const struct pid_set *keep);
 
+/* offspring_is_listed - does this kernel list the children of a process? */
+bool offspring_is_listed(void);
+
+/*
+ * offspring_of - adds the children of that process, of all its threads, alive
+ * and dead. Of this process the list is complete, because nobody else takes a
+ * child out of it. Of another one that takes a dead child away meanwhile one
+ * may be missed, so it is read twice. 0, -ESRCH (gone), other negative errno.
+ */
+int offspring_of(pid_t parent, struct pid_set *ret_children);
+
 #endif

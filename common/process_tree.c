@@ -11,6 +11,8 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "common/offspring.h"
+
 /* What /proc/PID/stat says of a process. */
 struct process {
     pid_t pid;
@@ -258,22 +260,88 @@ static int add_children(struct snapshot *s, pid_t parent, const struct pid_set *
     return 0;
 }
 
-/* Everything below root but what is in keep, or below it: children before grandchildren. */
-static int find_below(pid_t root, const struct pid_set *keep, bool dead_too,
-                      struct pid_set *ret_set)
+/* The same by a look at all of /proc, for a kernel that has no lists of children. */
+static int find_below_by_scan(pid_t root, const struct pid_set *keep, bool dead_too,
+                              struct pid_set *found)
 {
     struct snapshot s = {0};
-    struct pid_set found = {0};
     int rc = snapshot_take(&s);
 
     if (rc < 0) {
         return rc;
     }
-    rc = add_children(&s, root, keep, dead_too, &found);
-    for (size_t i = 0; rc == 0 && i < found.count; i++) {
-        rc = add_children(&s, found.pids[i], keep, dead_too, &found);
+    rc = add_children(&s, root, keep, dead_too, found);
+    for (size_t i = 0; rc == 0 && i < found->count; i++) {
+        rc = add_children(&s, found->pids[i], keep, dead_too, found);
     }
     free(s.list);
+    return rc;
+}
+
+/* Appends those of the children that count. */
+static int add_listed(int proc, const struct pid_set *children, const struct pid_set *keep,
+                      bool dead_too, struct pid_set *found)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < children->count; i++) {
+        pid_t pid = children->pids[i];
+        struct process p;
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "%d", (int)pid);
+        if ((keep != NULL && pid_set_has(keep, pid)) || read_process(proc, name, &p) < 0 ||
+            (p.dead && !dead_too)) {
+            continue;
+        }
+        rc = pid_set_add(found, pid);
+    }
+    return rc;
+}
+
+static int find_below_by_lists(int proc, pid_t root, const struct pid_set *keep, bool dead_too,
+                               struct pid_set *found)
+{
+    pid_t parent = root;
+    int rc = 0;
+
+    for (size_t next = 0;; next++) {
+        struct pid_set children = {0};
+
+        rc = offspring_of(parent, &children);
+        if (rc == -ESRCH && parent != root) {
+            rc = 0; /* it has ended meanwhile: what it had is its reaper's now */
+        }
+        if (rc == 0) {
+            rc = add_listed(proc, &children, keep, dead_too, found);
+        }
+        pid_set_release(&children);
+        if (rc < 0 || next == found->count) {
+            return rc;
+        }
+        parent = found->pids[next];
+    }
+}
+
+/*
+ * Everything below root but what is in keep, or below it: children before
+ * grandchildren. By the kernel's lists of children, so that it costs what our
+ * own tree costs and not what the machine's does: it stands between a death and
+ * the next leader.
+ */
+static int find_below(pid_t root, const struct pid_set *keep, bool dead_too,
+                      struct pid_set *ret_set)
+{
+    struct pid_set found = {0};
+    int proc = open_proc();
+
+    if (proc < 0) {
+        return proc;
+    }
+    int rc = offspring_is_listed() ? find_below_by_lists(proc, root, keep, dead_too, &found)
+                                   : find_below_by_scan(root, keep, dead_too, &found);
+
+    (void)close(proc);
     if (rc < 0) {
         pid_set_release(&found);
         return rc;
@@ -437,9 +505,17 @@ static int sweep_once(const struct pid_set *keep, struct process_sweep *sweep)
 
 int process_sweep_children(const struct pid_set *keep, struct process_sweep *ret_sweep)
 {
+    static const struct pid_set nobody;
     struct process_sweep sweep = {0};
-    int rc = sweep_once(keep, &sweep);
+    int rc = 0;
 
+    /* Whatever lives below us and is not kept is a child of ours, or below one. */
+    if (offspring_left(keep != NULL ? keep : &nobody) != 0) {
+        rc = sweep_once(keep, &sweep);
+    } else {
+        *ret_sweep = sweep;
+        return 0;
+    }
     /* "None is left" is believed the second time: at the instant where the numbers start over, or
      * of a fork that is half done, a pass can miss one. */
     if (rc == 0 && sweep.seen == 0) {

@@ -119,10 +119,14 @@ static void look_at_fence(struct supervisor *s)
 {
     struct pid_set keep = {0};
 
-    if (!s->fence.active || clock_now() < s->fence.next_at) {
+    if (!s->fence.active) {
         return;
     }
     signals_reap(s); /* zombies of the last pass */
+    /* Where somebody has died since it may have been the last: no pause then. */
+    if (clock_now() < s->fence.next_at && s->fence.reaped == s->strangers_reaped) {
+        return;
+    }
     bool done = keep_inherited(s, &keep) == 0 && children_keep(s->children, &keep) == 0 &&
                 fence_pass(&s->fence, &keep, s->strangers_reaped, clock_now());
     pid_set_release(&keep);

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/offspring.h"
+
 enum { LIST_FIRST = 256 };
 
 static int make_room(struct snapshot_process **list, size_t *room, size_t count)
@@ -98,20 +100,71 @@ static int by_group(const void *left, const void *right)
     return ((*a)->group > (*b)->group) - ((*a)->group < (*b)->group);
 }
 
+/* One process, if it is still there. */
+static int read_one(int proc, const char *pid, struct snapshot *s)
+{
+    char text[1024];
+
+    if (read_stat(proc, pid, text, sizeof(text)) <= 0) {
+        return 0; /* no process, or gone since */
+    }
+    int rc = make_room(&s->list, &s->room, s->count);
+    if (rc == 0 && parse_stat(text, &s->list[s->count])) {
+        s->count++;
+    }
+    return rc;
+}
+
+/* All processes of the machine: where the kernel has no lists of children. */
 static int read_all(DIR *proc, struct snapshot *s)
 {
     struct dirent *entry;
-    char text[1024];
     int rc = 0;
 
     while (rc == 0 && (entry = readdir(proc)) != NULL) {
-        if (!isdigit((unsigned char)entry->d_name[0]) ||
-            read_stat(dirfd(proc), entry->d_name, text, sizeof(text)) <= 0) {
-            continue; /* no process, or gone since */
+        if (isdigit((unsigned char)entry->d_name[0])) {
+            rc = read_one(dirfd(proc), entry->d_name, s);
         }
-        rc = make_room(&s->list, &s->room, s->count);
-        if (rc == 0 && parse_stat(text, &s->list[s->count])) {
-            s->count++;
+    }
+    return rc;
+}
+
+static bool has(const struct snapshot *s, pid_t pid)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->list[i].pid == pid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int read_children(int proc, pid_t parent, struct snapshot *s)
+{
+    struct pid_set children = {.pids = NULL};
+    int rc = offspring_of(parent, &children);
+
+    for (size_t i = 0; rc == 0 && i < children.count; i++) {
+        char name[16];
+
+        if (!has(s, children.pids[i])) { /* one that moved to us may be in two lists */
+            (void)snprintf(name, sizeof(name), "%d", (int)children.pids[i]);
+            rc = read_one(proc, name, s);
+        }
+    }
+    pid_set_release(&children);
+    return rc;
+}
+
+/* This process and everything below it: no other one can belong to a run. */
+static int read_below_us(int proc, struct snapshot *s)
+{
+    int rc = read_one(proc, "self", s);
+
+    for (size_t i = 0; rc == 0 && i < s->count; i++) { /* grows as it goes */
+        rc = read_children(proc, s->list[i].pid, s);
+        if (rc == -ESRCH && i > 0) {
+            rc = 0; /* it has ended meanwhile: what it had is ours now, or its reaper's */
         }
     }
     return rc;
@@ -143,7 +196,7 @@ int snapshot_take(struct snapshot *ret_snapshot)
     if (proc == NULL) {
         return -errno;
     }
-    rc = read_all(proc, &s);
+    rc = offspring_is_listed() ? read_below_us(dirfd(proc), &s) : read_all(proc, &s);
     (void)closedir(proc);
     if (rc == 0) {
         rc = put_in_order(&s);

@@ -1,9 +1,10 @@
 /*
- * snapshot.h - the processes of this machine at one moment, from /proc, and
+ * snapshot.h - this process and all below it at one moment, from /proc, and
  * which of them belong to a run.
  *
- * One look serves all runs that are stopped in the same turn: looking costs a
- * file read for each process of the machine.
+ * One look serves all runs that are stopped in the same turn: looking costs
+ * some file reads for each process below us, and, where the kernel has no lists
+ * of children, one for each process of the machine.
  *
  * Runs in: worker. Never waits, never signals, never logs.
  */
