@@ -29,7 +29,9 @@ static void copy_program(const char *dir)
 {
     static const char script[] =
         "mkdir \"$2\"; cp \"$1\" \"$2/pgbaton\";"
-        " ldd \"$1\" | sed -n 's/.*=> \\(\\/[^ ]*\\).*/\\1/p' | xargs -I{} cp {} \"$2\"";
+        " ldd \"$1\" | sed -n 's/.*=> \\(\\/[^ ]*\\).*/\\1/p' | xargs -I{} cp {} \"$2\";"
+        /* or pages that are not written out yet would count as dirty */
+        " sync \"$2\"/*";
     const char *argv[] = {"/bin/sh", "-ec", script, "sh", pgbaton_path(), dir, NULL};
     struct program_spec spec = {.argv = argv};
 
