@@ -16,6 +16,7 @@
 
 #include "common/control.h"
 #include "common/log.h"
+#include "common/trim.h"
 #include "supervisor/board.h"
 #include "supervisor/deeds.h"
 #include "supervisor/inbox.h"
@@ -157,6 +158,7 @@ static void say_started(struct supervisor *s)
         }
     }
     s->started = true;
+    trim_memory();
     log_info("started", "pid=%d instance=%s run_dir=%s", (int)getpid(),
              log_text(s->config->pgbaton.instance).is, log_text(s->run_dir).is);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/trim.h"
 #include "worker/database/session_private.h"
 
 static void next_candidate(struct session *s);
@@ -174,6 +175,7 @@ void session_is_set_up(struct session *s)
 {
     s->state = STATE_READY;
     timer_arm(&s->timer, MONO_NEVER);
+    trim_memory();
     s->events.on_ready(s->events.ctx);
 }
 

@@ -77,10 +77,10 @@ void term_sql_prepare(const struct term_sql *s, char ret_sql[TERM_SQL_MAX])
     print(ret_sql, &used, "DEALLOCATE ALL; SET plan_cache_mode = force_generic_plan; ");
     print_opening(s, ret_sql, &used);
     print_look(s, ret_sql, &used);
-    /* Explained, not executed: it is planned, and nothing is locked or written. */
+    /* Executed for an epoch that cannot be: all is planned and warm, no row is locked or written.
+     */
     print(ret_sql, &used,
-          "EXPLAIN EXECUTE open_term (0, 0, 0, 0, 0, '', 0, ''); "
-          "EXPLAIN EXECUTE look_at_terms (0, 0); "
+          "EXECUTE open_term (-1, -1, 0, 0, 0, '', 0, ''); EXECUTE look_at_terms (-1, -1); "
           "SELECT generation, number, key, coalesce(system_id, '0'), coalesce(timeline, 0) "
           "FROM %s.election WHERE name = %s",
           s->schema, s->name);

@@ -9,6 +9,7 @@
 #include "common/child.h"
 #include "common/log.h"
 #include "common/timer.h"
+#include "common/trim.h"
 #include "worker/leader/leader.h"
 
 enum { MESSAGES_A_TURN = 16 };
@@ -124,7 +125,7 @@ static void on_alive(void *ctx)
 
     (void)channel_send(&w->child->up, MESSAGE_ALIVE, NULL, -1);
     leader_publish(&w->leader);
-    timer_arm(&w->alive, clock_now() + ALIVE_INTERVAL);
+    timer_arm(&w->alive, child_alive_at(w->child, clock_now()));
 }
 
 static void watch(struct worker *w)
@@ -156,6 +157,7 @@ int worker_main(struct child *c)
     }
     on_alive(&w);
     watch(&w);
+    trim_memory();
     ev_run(c->loop, 0);
     leader_release(&w.leader);
     timer_release(&w.alive);

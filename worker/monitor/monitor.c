@@ -20,6 +20,7 @@
 #include "common/duration.h"
 #include "common/log.h"
 #include "common/timer.h"
+#include "common/trim.h"
 #include "worker/monitor/control.h"
 #include "worker/monitor/fleet_query.h"
 #include "worker/monitor/status.h"
@@ -53,7 +54,7 @@ static void on_alive(void *ctx)
 
     /* Where it cannot be sent the supervisor sees silence, which is what that deserves. */
     (void)channel_send(&m->child->up, MESSAGE_ALIVE, NULL, -1);
-    timer_arm(&m->alive, clock_now() + ALIVE_INTERVAL);
+    timer_arm(&m->alive, child_alive_at(m->child, clock_now()));
 }
 
 /* Rows of the scoreboard, as many as the configuration has jobs. NULL: none, or out of memory. */
@@ -300,7 +301,7 @@ static void watch(struct monitor *m)
     if (rc < 0) {
         child_die(c, CHILD_EXIT_FAILED, "timer: %s", strerror(-rc));
     }
-    timer_arm(&m->alive, clock_now() + ALIVE_INTERVAL);
+    timer_arm(&m->alive, child_alive_at(m->child, clock_now()));
     ev_io_init(&m->from_supervisor, on_supervisor, c->up.fd, EV_READ);
     m->from_supervisor.data = m;
     ev_io_start(c->loop, &m->from_supervisor);
@@ -324,6 +325,7 @@ int monitor_main(struct child *c)
     child_title("monitor");
     open_control(&monitor);
     watch(&monitor);
+    trim_memory();
     ev_run(c->loop, 0);
     return CHILD_EXIT_FAILED; /* a loop that has watchers does not end */
 }
