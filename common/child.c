@@ -283,6 +283,14 @@ void child_die(struct child *c, enum child_exit code, const char *format, ...)
     _exit((int)code);
 }
 
+mono_ns child_alive_at(const struct child *c, mono_ns now)
+{
+    assert(now >= 0);
+    mono_ns phase = DUR_MS(c->supervisor) % ALIVE_INTERVAL;
+
+    return now + ALIVE_INTERVAL - (now + phase) % ALIVE_INTERVAL;
+}
+
 void child_take_log(int fd)
 {
     int before = log_fd_get();

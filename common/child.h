@@ -23,8 +23,9 @@ enum child_exit {
     CHILD_EXIT_PROTOCOL = 3, /* another build at the far end: the instance must be restarted */
 };
 
-#define ALIVE_INTERVAL DUR_S(4) /* worker and monitor say ALIVE this often */
-#define HELLO_LIMIT DUR_S(5)    /* started is not ready: HELLO, and its answer CONFIG, by then */
+/* Worker and monitor say ALIVE this often: one that comes 4 s late is in time. */
+#define ALIVE_INTERVAL DUR_S(6)
+#define HELLO_LIMIT DUR_S(5) /* started is not ready: HELLO, and its answer CONFIG, by then */
 
 /* Handed to the main function of a child. */
 struct child {
@@ -77,6 +78,13 @@ _Noreturn void child_die(struct child *c, enum child_exit code, const char *form
 /* child_take_log - a LOG message came with this descriptor: log there from now on. Takes it over.
  */
 void child_take_log(int fd);
+
+/*
+ * child_alive_at - the next moment after now at which to say ALIVE. It is the
+ * same for all children of one supervisor, so that it wakes up once for all of
+ * them, and another one for the next instance on the machine.
+ */
+mono_ns child_alive_at(const struct child *c, mono_ns now);
 
 /* The main functions: each returns the exit code of its process. Joined in supervisor/main.c. */
 typedef int child_main(struct child *c);

@@ -310,3 +310,17 @@ Test(child, a_new_log_takes_the_place_of_the_old_one)
     cr_expect_eq(fcntl(first, F_GETFD), -1);
     child_take_log(STDERR_FILENO);
 }
+
+Test(child, all_children_of_a_supervisor_say_alive_at_the_same_moments)
+{
+    const struct child one = {.supervisor = 4711};
+    const struct child other = {.supervisor = 4711, .seed = 7};
+    mono_ns now = DUR_S(1000) + 123;
+    mono_ns at = child_alive_at(&one, now);
+
+    cr_expect_gt(at, now);
+    cr_expect_leq(at, now + ALIVE_INTERVAL);
+    cr_expect_eq(child_alive_at(&other, now + 1), at);
+    cr_expect_eq(child_alive_at(&other, at - 1), at);
+    cr_expect_eq(child_alive_at(&one, at), at + ALIVE_INTERVAL, "and on and on");
+}

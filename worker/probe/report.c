@@ -13,7 +13,7 @@
 /* But this is told at once: how the session ended, and why there is no other one. */
 #define DOWN_AT_ONCE 2
 /* Silence for longer looks like a hang to the supervisor, long before its limit. */
-#define ALIVE_AFTER DUR_S(20)
+#define ALIVE_AFTER DUR_S(30)
 
 /* End of file tells the rest of the process; a full socket means that the supervisor hangs, and
  * then there is nobody to hold a seat for. */
@@ -38,7 +38,7 @@ void report_alive(struct probe *p)
 
 void report_alive_in_passing(struct probe *p)
 {
-    if (p->alive_at - clock_now() <= ALIVE_AFTER / 2) {
+    if (p->alive_at - clock_now() <= ALIVE_AFTER / 3) {
         report_alive(p);
     }
 }
