@@ -93,3 +93,32 @@ Test(offspring, one_that_forks_and_ends_as_fast_as_it_can_is_seen_and_killed)
     end(helper);
     pid_set_release(&keep);
 }
+
+Test(offspring, are_listed_with_the_dead_and_of_any_process)
+{
+    struct pid_set children = {0};
+    struct pid_set theirs = {0};
+    pid_t one = idler();
+    pid_t other = idler();
+
+    if (!offspring_is_listed()) {
+        cr_skip_test("this kernel has no lists of children");
+    }
+    cr_assert_eq(offspring_of(getpid(), &children), 0);
+    cr_expect_eq(children.count, 2);
+    cr_expect(pid_set_has(&children, one));
+    cr_expect(pid_set_has(&children, other));
+    cr_assert_eq(offspring_of(one, &theirs), 0);
+    cr_expect_eq(theirs.count, 0);
+    cr_assert_eq(kill(one, SIGKILL), 0);
+    siginfo_t info;
+    cr_assert_eq(waitid(P_PID, (id_t)one, &info, WEXITED | WNOWAIT), 0);
+    pid_set_release(&children);
+    cr_assert_eq(offspring_of(getpid(), &children), 0);
+    cr_expect(pid_set_has(&children, one), "a dead one is listed until it is taken away");
+    cr_assert_eq(waitpid(one, NULL, 0), one);
+    cr_expect_eq(offspring_of(one, &theirs), -ESRCH);
+    pid_set_release(&children);
+    pid_set_release(&theirs);
+    end(other);
+}

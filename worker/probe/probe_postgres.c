@@ -271,8 +271,12 @@ static void on_look(struct shell *pg, PGresult *result)
     pg->last = look;
     if (look.schema_readable && !pg->look_has_term) {
         pg->schema_readable = true;
+        bool nobody = look.key.session.pid == 0 && look.seat.session.pid == 0;
+
         if (!pg->term_failed) { /* who leads is worth a second statement, once a session */
             postgres_want(pg, WANT_LOOK);
+        }
+        if (!pg->term_failed && !nobody) { /* a free seat is not left free for it */
             return;
         }
     }
