@@ -26,10 +26,7 @@ static void fleet_with_relay(size_t count)
 {
     fleet_make(&fleet, count, &short_lease);
     relay_start(&relay, fleet.pg.port);
-    struct instance_settings by_relay = {.dsn = server_conninfo_at(&fleet.pg, relay.port),
-                                         .election = ELECTION_SHORT};
-    by_relay = fleet_settings(&fleet, &by_relay);
-    instance_configure(A, &by_relay);
+    fleet_by_relay(&fleet, 0, &relay, &short_lease);
     fleet_begin(&fleet);
 }
 
@@ -228,10 +225,7 @@ Test(lease, a_heir_whose_cable_is_pulled_gives_its_seat_to_another)
 {
     fleet_make(&fleet, 3, &short_lease);
     relay_start(&relay, fleet.pg.port);
-    struct instance_settings by_relay = {.dsn = server_conninfo_at(&fleet.pg, relay.port),
-                                         .election = ELECTION_SHORT};
-    by_relay = fleet_settings(&fleet, &by_relay);
-    instance_configure(B, &by_relay);
+    fleet_by_relay(&fleet, 1, &relay, &short_lease);
     fleet_begin(&fleet);
 
     relay_set(&relay, RELAY_STALL);

@@ -22,12 +22,18 @@ struct instance_settings fleet_settings(const struct fleet *f,
 
 void fleet_make(struct fleet *f, size_t count, const struct instance_settings *settings)
 {
+    fleet_make_on(f, count, settings, &(struct server_options){.settings = NULL});
+}
+
+void fleet_make_on(struct fleet *f, size_t count, const struct instance_settings *settings,
+                   const struct server_options *options)
+{
     static const char *const names[FLEET_MAX] = {"a", "b", "c", "d"};
 
     cr_assert(count <= FLEET_MAX);
     f->count = count;
     workdir_make(&f->dir);
-    server_start(&f->pg, &f->dir, "pg", NULL);
+    server_start_with(&f->pg, &f->dir, "pg", options);
     diary_make(&f->diary, &f->dir);
     poller_start(&f->poller, &f->pg, LEADER_KEY);
 
@@ -47,6 +53,15 @@ void fleet_add_jobs(struct fleet *f, const struct instance_settings *settings, c
         instance_configure(&f->member[i], &all);
     }
     free(job);
+}
+
+void fleet_by_relay(struct fleet *f, size_t member, const struct relay *relay,
+                    const struct instance_settings *settings)
+{
+    struct instance_settings all = fleet_settings(f, settings);
+
+    all.dsn = server_conninfo_at(&f->pg, relay->port);
+    instance_configure(&f->member[member], &all);
 }
 
 void fleet_begin(struct fleet *f)

@@ -7,6 +7,7 @@
 
 #include "tests/support/instance.h"
 #include "tests/support/observer.h"
+#include "tests/support/relay.h"
 #include "tests/support/server.h"
 #include "tests/support/workdir.h"
 
@@ -28,6 +29,10 @@ struct fleet {
  */
 void fleet_make(struct fleet *f, size_t count, const struct instance_settings *settings);
 
+/* fleet_make_on - the same, with a server of those options. */
+void fleet_make_on(struct fleet *f, size_t count, const struct instance_settings *settings,
+                   const struct server_options *options);
+
 /* fleet_settings - what fleet_make made of those settings: to change some of it for
  * instance_configure. */
 struct instance_settings fleet_settings(const struct fleet *f,
@@ -36,6 +41,10 @@ struct instance_settings fleet_settings(const struct fleet *f,
 /* fleet_add_jobs - before any is started: these sections too, beside what the settings say and the
  * jobs of the diary. */
 void fleet_add_jobs(struct fleet *f, const struct instance_settings *settings, const char *jobs);
+/* fleet_by_relay - that member, not started yet, reaches the server through the relay; settings as
+ * for fleet_make, without the dsn. */
+void fleet_by_relay(struct fleet *f, size_t member, const struct relay *relay,
+                    const struct instance_settings *settings);
 
 /* fleet_begin - start them so that a leads and writes, b is the heir, the rest follow. */
 void fleet_begin(struct fleet *f);

@@ -91,7 +91,8 @@ static void start(struct instance *i, const char *const *before, const char *con
                                 .environment = i->environment,
                                 .output = i->log,
                                 .errors = i->log,
-                                .user = i->user};
+                                .user = i->user,
+                                .network = i->network};
 
     for (size_t part = 0; part < sizeof parts / sizeof parts[0]; part++) {
         for (const char *const *w = parts[part]; w != NULL && *w != NULL; w++) {

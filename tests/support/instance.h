@@ -25,6 +25,7 @@ struct instance {
     size_t mark;                    /* where in the log we look from */
     const char *user;               /* run as, when we are root; NULL: as we are */
     const char *const *environment; /* NAME=VALUE, on top of ours; NULL: none */
+    const char *network;            /* file of a network namespace; NULL: ours */
 };
 
 /* The lines of each section of its INI file; NULL: none. job is whole sections. */

@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,6 +173,15 @@ static void redirect(const char *path, int to)
     }
 }
 
+static void enter_network(const char *path)
+{
+    int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+
+    if (path != NULL && (fd < 0 || setns(fd, CLONE_NEWNET) != 0)) {
+        _exit(126);
+    }
+}
+
 static _Noreturn void run_program(const struct program_spec *spec)
 {
     sigset_t none;
@@ -181,6 +191,7 @@ static _Noreturn void run_program(const struct program_spec *spec)
     redirect(spec->errors, STDERR_FILENO);
     (void)close_range(GUARD_LINE, ~0U, 0);
     (void)setpgid(0, 0);
+    enter_network(spec->network);
     become(spec->user);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);

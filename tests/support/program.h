@@ -21,6 +21,7 @@ struct program_spec {
     const char *output;             /* file for stdout, appended to; NULL: /dev/null */
     const char *errors;             /* file for stderr, may be the same; NULL: /dev/null */
     const char *user;               /* run as, when we are root; NULL: as we are */
+    const char *network;            /* file of a network namespace to run in; NULL: in ours */
     int end_signal; /* what the guard sends first when the test is gone; 0: SIGKILL to all at once
                      */
 };

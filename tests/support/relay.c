@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -16,9 +17,19 @@
 
 enum { CABLES_MAX = 64, RELAY_LINE = 3, RELAY_LISTEN = 4 };
 
+/* What was read from one side, on its way to the other; size 0: that side's end. */
+struct packet {
+    struct packet *next;
+    mono_ns due;
+    size_t size;
+    char bytes[16384];
+};
+
 /* One connection: 0 is the instance's side, 1 the server's. */
 struct cable {
-    int fd[2];
+    int fd[2];                /* -1: that side is gone */
+    struct packet *first[2];  /* from that side, under way */
+    struct packet **after[2]; /* where the next one goes; NULL: none is under way */
 };
 
 struct switchboard {
@@ -32,11 +43,15 @@ static bool passes(enum relay_state state, int side)
 {
     switch (state) {
     case RELAY_PASS:
+    case RELAY_DELAY:
         return true;
     case RELAY_STALL:
     case RELAY_RESET:
     case RELAY_RESET_INSTANCE:
+    case RELAY_LOSE_SERVER:
         return false;
+    case RELAY_RESET_SERVER:
+        return side == 0; /* it is read, and answered with a reset */
     case RELAY_STALL_UP:
         return side != 0;
     case RELAY_STALL_DOWN:
@@ -53,14 +68,37 @@ static void reset(int fd)
     (void)close(fd);
 }
 
+static void forget_packet(struct cable *c, int side)
+{
+    struct packet *gone = c->first[side];
+
+    c->first[side] = gone->next;
+    if (gone->next == NULL) {
+        c->after[side] = NULL;
+    }
+    free(gone);
+}
+
 static void cable_cut(struct switchboard *b, size_t n)
 {
+    struct cable *c = &b->cables[n];
+
     for (int side = 0; side < 2; side++) {
-        if (b->cables[n].fd[side] >= 0) {
-            (void)close(b->cables[n].fd[side]);
+        if (c->fd[side] >= 0) {
+            (void)close(c->fd[side]);
+        }
+        while (c->first[side] != NULL) {
+            forget_packet(c, side);
         }
     }
-    b->cables[n] = b->cables[--b->count];
+    if (n != --b->count) {
+        *c = b->cables[b->count];
+        for (int side = 0; side < 2; side++) { /* a pointer into the cable itself */
+            if (c->after[side] == &b->cables[b->count].first[side]) {
+                c->after[side] = &c->first[side];
+            }
+        }
+    }
 }
 
 static void cable_new(struct switchboard *b)
@@ -78,6 +116,10 @@ static void cable_new(struct switchboard *b)
         reset(instance);
         return;
     }
+    if (b->state == RELAY_LOSE_SERVER || b->state == RELAY_RESET_SERVER) {
+        b->cables[b->count++] = (struct cable){.fd = {instance, -1}};
+        return;
+    }
     int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (server < 0 || connect(server, (struct sockaddr *)&to, sizeof to) != 0) {
         reset(instance);
@@ -89,23 +131,115 @@ static void cable_new(struct switchboard *b)
     b->cables[b->count++] = (struct cable){.fd = {instance, server}};
 }
 
-/* false: that side has ended. Blocking writes are fine: the packets of these tests are small. */
-static bool forward(int from, int to)
+/* Blocking writes are fine: the packets of these tests are small. */
+static bool deliver(int to, const char *bytes, size_t size)
 {
-    char bytes[16384];
-    ssize_t got = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
+    for (size_t sent = 0; sent < size;) {
+        ssize_t now = send(to, bytes + sent, size - sent, MSG_NOSIGNAL);
+        if (now <= 0) {
+            return false;
+        }
+        sent += (size_t)now;
+    }
+    return true;
+}
+
+/* Whatever is under way goes before it. */
+static void put_under_way(struct cable *c, int side, struct packet *packet, mono_ns due)
+{
+    packet->next = NULL;
+    packet->due = due;
+    *(c->after[side] == NULL ? &c->first[side] : c->after[side]) = packet;
+    c->after[side] = &packet->next;
+}
+
+/* false: the cable is cut. */
+static bool forward(struct cable *c, int side, bool late)
+{
+    static struct packet packet;
+    ssize_t got = recv(c->fd[side], packet.bytes, sizeof packet.bytes, MSG_DONTWAIT);
 
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return true;
     }
-    for (ssize_t sent = 0; sent < got;) {
-        ssize_t now = send(to, bytes + sent, (size_t)(got - sent), MSG_NOSIGNAL);
-        if (now <= 0) {
+    if (c->fd[1 - side] < 0) {
+        reset(c->fd[side]);
+        c->fd[side] = -1;
+        return false;
+    }
+    packet.size = got > 0 ? (size_t)got : 0;
+    if (late || c->first[side] != NULL) {
+        struct packet *later = malloc(sizeof *later);
+        if (later == NULL) {
             return false;
         }
-        sent += now;
+        *later = packet;
+        put_under_way(c, side, later, clock_now() + (late ? RELAY_LATE : 0));
+        if (packet.size == 0) { /* nothing more is to be read, and poll(2) would always say so */
+            (void)shutdown(c->fd[side], SHUT_RD);
+        }
+        return true;
     }
-    return got > 0;
+    return packet.size > 0 && deliver(c->fd[1 - side], packet.bytes, packet.size);
+}
+
+/* false: the cable is cut. */
+static bool deliver_due(struct cable *c, int side, mono_ns now)
+{
+    while (c->first[side] != NULL && c->first[side]->due <= now) {
+        struct packet *packet = c->first[side];
+
+        if (packet->size == 0 || c->fd[1 - side] < 0 ||
+            !deliver(c->fd[1 - side], packet->bytes, packet->size)) {
+            return false;
+        }
+        forget_packet(c, side);
+    }
+    return true;
+}
+
+static bool has_ended(const struct cable *c, int side)
+{
+    for (const struct packet *p = c->first[side]; p != NULL; p = p->next) {
+        if (p->size == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void serve_late(struct switchboard *b)
+{
+    mono_ns now = clock_now();
+
+    for (size_t n = b->count; n-- > 0;) {
+        for (int side = 0; side < 2; side++) {
+            if (passes(b->state, side) && !deliver_due(&b->cables[n], side, now)) {
+                cable_cut(b, n);
+                break;
+            }
+        }
+    }
+}
+
+/* For poll(2): until the next late packet is due. */
+static int patience_ms(const struct switchboard *b)
+{
+    mono_ns next = MONO_NEVER;
+
+    for (size_t n = 0; n < b->count; n++) {
+        for (int side = 0; side < 2; side++) {
+            const struct packet *first = b->cables[n].first[side];
+            if (first != NULL && passes(b->state, side) && first->due < next) {
+                next = first->due;
+            }
+        }
+    }
+    if (next == MONO_NEVER) {
+        return -1;
+    }
+    dur_ns left = next - clock_now();
+    return left <= 0 ? 0 : (int)(left / DUR_MS(1)) + 1;
 }
 
 static void obey(struct switchboard *b, enum relay_state order)
@@ -118,12 +252,22 @@ static void obey(struct switchboard *b, enum relay_state order)
             reset(cable->fd[0]);
             cable->fd[0] = -1;
         }
-        if (order == RELAY_RESET) {
+        if ((order == RELAY_RESET || order == RELAY_RESET_SERVER || order == RELAY_LOSE_SERVER) &&
+            cable->fd[1] >= 0) {
             reset(cable->fd[1]);
             cable->fd[1] = -1;
+        }
+        if (cable->fd[0] < 0 && cable->fd[1] < 0) {
             cable_cut(b, n);
         }
     }
+}
+
+/* The end of a side that is stalled is not seen either; where the instance's side was reset alone,
+ * nobody takes what the server says. */
+static bool is_read(const struct switchboard *b, const struct cable *c, int side)
+{
+    return passes(b->state, side) && c->fd[0] >= 0 && c->fd[side] >= 0 && !has_ended(c, side);
 }
 
 static void serve_cables(struct switchboard *b, const struct pollfd *sides)
@@ -134,11 +278,10 @@ static void serve_cables(struct switchboard *b, const struct pollfd *sides)
         for (int side = 0; side < 2; side++) {
             /* What was readable before an order may not be wanted any more: look at the state
              * again. */
-            if (sides[2 * n + (size_t)side].revents == 0 || !passes(b->state, side) ||
-                cable->fd[0] < 0) {
+            if (sides[2 * n + (size_t)side].revents == 0 || !is_read(b, cable, side)) {
                 continue;
             }
-            if (!forward(cable->fd[side], cable->fd[1 - side])) {
+            if (!forward(cable, side, b->state == RELAY_DELAY)) {
                 cable_cut(b, n);
                 break;
             }
@@ -157,15 +300,15 @@ static _Noreturn void relay_run(unsigned server_port)
         watched[1] = (struct pollfd){.fd = RELAY_LISTEN, .events = POLLIN};
         for (size_t n = 0; n < board.count; n++) {
             for (int side = 0; side < 2; side++) {
-                /* -1 is left out by poll(2): the end of a side that is stalled is not seen either
-                 */
-                bool open = passes(board.state, side) && board.cables[n].fd[0] >= 0;
+                /* -1 is left out by poll(2) */
+                bool open = is_read(&board, &board.cables[n], side);
                 watched[2 + 2 * n + (size_t)side] =
                     (struct pollfd){.fd = open ? board.cables[n].fd[side] : -1, .events = POLLIN};
             }
         }
-        (void)poll(watched, 2 + 2 * board.count, -1);
+        (void)poll(watched, 2 + 2 * board.count, patience_ms(&board));
         serve_cables(&board, watched + 2);
+        serve_late(&board);
         if (watched[0].revents != 0) {
             char order;
             if (recv(RELAY_LINE, &order, 1, 0) != 1) {

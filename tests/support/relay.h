@@ -7,6 +7,8 @@
 
 #include <sys/types.h>
 
+#include "common/clock.h"
+
 struct relay {
     unsigned port; /* to connect to, on 127.0.0.1 */
     pid_t pid;
@@ -20,7 +22,14 @@ enum relay_state {
     RELAY_STALL_DOWN = 'd',     /* what the server says does not arrive */
     RELAY_RESET = 'r',          /* every connection is reset on both sides, new ones too */
     RELAY_RESET_INSTANCE = 'i', /* the instance's side only; the server is not told */
+    RELAY_RESET_SERVER = 'v',   /* the server's side only; an instance learns of it from the
+                                   reset that answers the next thing it says */
+    RELAY_LOSE_SERVER = 'l',    /* the server's side only, and the instance is never told */
+    RELAY_DELAY = 'w',          /* everything arrives RELAY_LATE later, both ways */
 };
+
+/* By so much does RELAY_DELAY delay each packet. */
+#define RELAY_LATE DUR_MS(500)
 
 /* relay_start - to 127.0.0.1 at that port. Ends the test if it cannot. */
 void relay_start(struct relay *r, unsigned server_port);

@@ -78,34 +78,38 @@ static void shell(const char *script, const char *first, const char *second, con
     cr_assert_eq(program_run(&spec), 0, "%s", text_tail(log));
 }
 
-static const char template_script[] =
-    "initdb=$1; dir=$2; bin=${initdb%/*}\n"
-    "\"$initdb\" -D \"$dir/data\" -A trust -U postgres -E UTF8 --locale=C -N --wal-segsize=1\n"
-    "cd \"$dir/data\"\n"
-    "printf '%s\\n' \"CREATE ROLE baton LOGIN PASSWORD '" SERVER_PASSWORD "'\""
-    " 'CREATE DATABASE " SERVER_DATABASE " OWNER baton'"
+#define INITDB_SCRIPT                                                                              \
+    "initdb=$1; dir=$2; bin=${initdb%/*}\n"                                                        \
+    "\"$initdb\" -D \"$dir/data\" -A trust -U postgres -E UTF8 --locale=C -N --wal-segsize=1\n"    \
+    "cd \"$dir/data\"\n"                                                                           \
+    "printf '%s\\n' \"CREATE ROLE baton LOGIN PASSWORD '" SERVER_PASSWORD "'\""                    \
+    " 'CREATE DATABASE " SERVER_DATABASE " OWNER baton'"                                           \
     " | \"$bin/postgres\" --single -F -D \"$dir/data\" postgres\n"
-    "openssl req -new -x509 -days 3650 -nodes -newkey rsa:2048 -subj /CN=localhost"
-    " -keyout server.key -out server.crt\n"
-    "chmod 600 server.key\n"
-    "cat >>postgresql.conf <<END\n"
-    "fsync = off\n"
-    "full_page_writes = off\n"
-    "autovacuum = off\n"
-    "shared_buffers = 16MB\n"
-    "dynamic_shared_memory_type = mmap\n"
-    "ssl = on\n"
-    "listen_addresses = '127.0.0.1'\n"
-    "unix_socket_permissions = 0777\n"
-    "log_line_prefix = '%m [%p] %q%a '\n"
-    "log_lock_waits = on\n"
-    "log_connections = on\n"
-    "END\n"
-    "cat >pg_hba.conf <<END\n"
-    "local all all trust\n"
-    "hostssl all baton 127.0.0.1/32 scram-sha-256\n"
-    "host all postgres 127.0.0.1/32 trust\n"
-    "END\n";
+
+static const char template_script[] =
+    INITDB_SCRIPT "openssl req -new -x509 -days 3650 -nodes -newkey rsa:2048 -subj /CN=localhost"
+                  " -keyout server.key -out server.crt\n"
+                  "chmod 600 server.key\n"
+                  "cat >>postgresql.conf <<END\n"
+                  "fsync = off\n"
+                  "full_page_writes = off\n"
+                  "autovacuum = off\n"
+                  "shared_buffers = 16MB\n"
+                  "dynamic_shared_memory_type = mmap\n"
+                  "ssl = on\n"
+                  "listen_addresses = '127.0.0.1'\n"
+                  "unix_socket_permissions = 0777\n"
+                  "log_line_prefix = '%m [%p] %q%a '\n"
+                  "log_lock_waits = on\n"
+                  "log_connections = on\n"
+                  "END\n"
+                  "cat >pg_hba.conf <<END\n"
+                  "local all all trust\n"
+                  "local replication all trust\n"
+                  "hostssl all baton 127.0.0.1/32 scram-sha-256\n"
+                  "hostssl all baton 10.77.0.0/16 scram-sha-256\n"
+                  "host all postgres 127.0.0.1/32 trust\n"
+                  "END\n";
 
 /* Made by the first test of a run that needs it; the others wait for the lock. */
 static void template_of_run(char *ret_data, size_t size)
@@ -145,6 +149,7 @@ void server_resume(struct server *s)
 {
     const char *argv[] = {server_bin("postgres"), "-D", s->data, NULL};
     struct program_spec spec = {.argv = argv,
+                                .environment = s->environment,
                                 .output = s->log,
                                 .errors = s->log,
                                 .user = server_user(),
@@ -156,42 +161,105 @@ void server_resume(struct server *s)
     cr_assert(process_lives(s->postmaster.pid), "the server did not start: %s", text_tail(s->log));
 }
 
-static void server_make(struct server *s, const struct workdir *w, const char *name,
-                        const char *settings)
+/* Its place, without data. */
+static void server_place(struct server *s, const struct workdir *w, const char *name)
 {
-    char template[160];
-    char conf[200];
-
     *s = (struct server){.port = free_port()};
     s->postmaster.line = -1;
     (void)snprintf(s->dir, sizeof s->dir, "%s/%s", w->path, name);
     (void)snprintf(s->data, sizeof s->data, "%s/data", s->dir);
     (void)snprintf(s->log, sizeof s->log, "%s/log", s->dir);
-    (void)snprintf(conf, sizeof conf, "%s/postgresql.conf", s->data);
     cr_assert_eq(mkdir(s->dir, 0755), 0);
     cr_assert_eq(chmod(s->dir, 0777), 0);
-    template_of_run(template, sizeof template);
-    shell("cp -a \"$1\" \"$2\"", template, s->data, s->log);
+}
+
+static void configure(const struct server *s, const char *settings)
+{
+    char conf[200];
     char *own = text_format("port = %u\nunix_socket_directories = '%s'\n%s\n", s->port, s->dir,
                             settings == NULL ? "" : settings);
+
+    (void)snprintf(conf, sizeof conf, "%s/postgresql.conf", s->data);
     text_append(conf, own);
     free(own);
 }
 
+static void server_make(struct server *s, const struct workdir *w, const char *name,
+                        const char *settings)
+{
+    char template[160];
+
+    server_place(s, w, name);
+    template_of_run(template, sizeof template);
+    shell("cp -a \"$1\" \"$2\"", template, s->data, s->log);
+    configure(s, settings);
+}
+
+void server_start_with(struct server *s, const struct workdir *w, const char *name,
+                       const struct server_options *options)
+{
+    server_make(s, w, name, options->settings);
+    s->environment = options->environment;
+    server_resume(s);
+}
+
 void server_start(struct server *s, const struct workdir *w, const char *name, const char *settings)
 {
-    server_make(s, w, name, settings);
-    server_resume(s);
+    server_start_with(s, w, name, &(struct server_options){.settings = settings});
+}
+
+static void stay_in_recovery(const struct server *s)
+{
+    char signal_file[200];
+
+    (void)snprintf(signal_file, sizeof signal_file, "%s/standby.signal", s->data);
+    text_write(signal_file, "");
 }
 
 void server_start_standby(struct server *s, const struct workdir *w, const char *name)
 {
-    char signal_file[200];
-
     server_make(s, w, name, "hot_standby = on\n");
-    (void)snprintf(signal_file, sizeof signal_file, "%s/standby.signal", s->data);
-    text_write(signal_file, "");
+    stay_in_recovery(s);
     server_resume(s);
+}
+
+void server_start_replica(struct server *s, const struct workdir *w, const char *name,
+                          const struct server *primary)
+{
+    char *from =
+        text_format("host=%s port=%u user=postgres dbname=postgres", primary->dir, primary->port);
+    char *settings = text_format("hot_standby = on\nprimary_conninfo = '%s'\n"
+                                 "wal_retrieve_retry_interval = 100ms\n",
+                                 from);
+    char *script = text_format("\"%s\" -c fast -D \"$1\" -d \"$2\"", server_bin("pg_basebackup"));
+
+    server_place(s, w, name);
+    shell(script, s->data, from, s->log);
+    configure(s, settings);
+    stay_in_recovery(s);
+    server_resume(s);
+    free(script);
+    free(settings);
+    free(from);
+}
+
+void server_promote(const struct server *s)
+{
+    PGconn *conn = server_connect(s, "promote");
+
+    cr_assert_str_eq(server_scalar(conn, "SELECT pg_promote(true, 60)"), "t", "%s",
+                     text_tail(s->log));
+    PQfinish(conn);
+}
+
+void server_renew(struct server *s)
+{
+    static const char script[] = "old=$2/data.old; mv \"$2/data\" \"$old\"\n" INITDB_SCRIPT
+                                 "cp \"$old/postgresql.conf\" \"$old/pg_hba.conf\""
+                                 " \"$old/server.key\" \"$old/server.crt\" .\n"
+                                 "rm -rf \"$old\"\n";
+
+    shell(script, server_bin("initdb"), s->dir, s->log);
 }
 
 static void server_end(struct server *s, int signal_number)

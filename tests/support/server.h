@@ -28,7 +28,13 @@ struct server {
     char data[160];
     char log[160];
     unsigned port;
+    const char *const *environment; /* of the postmaster; NULL: ours */
     struct program postmaster;
+};
+
+struct server_options {
+    const char *settings;           /* added to postgresql.conf; NULL: none */
+    const char *const *environment; /* NAME=VALUE, must outlive the server; NULL: none */
 };
 
 /* How a client gets there. */
@@ -39,6 +45,17 @@ enum server_way { SERVER_UNIX, SERVER_TCP, SERVER_TLS };
 /* server_start - a new one in w, called name; settings are added to postgresql.conf, NULL: none. */
 void server_start(struct server *s, const struct workdir *w, const char *name,
                   const char *settings);
+/* server_start_with - the same, with options. */
+void server_start_with(struct server *s, const struct workdir *w, const char *name,
+                       const struct server_options *options);
+/* server_start_replica - a copy of that running server, which streams from it. */
+void server_start_replica(struct server *s, const struct workdir *w, const char *name,
+                          const struct server *primary);
+/* server_promote - a standby becomes a primary, on the next timeline; returns when it is one. */
+void server_promote(const struct server *s);
+/* server_renew - a stopped server gets new, empty files: another system identifier, at the same
+ * address, with the role and the empty database again. It is not started. */
+void server_renew(struct server *s);
 /* server_start_standby - the same, but it stays in recovery. */
 void server_start_standby(struct server *s, const struct workdir *w, const char *name);
 void server_stop(struct server *s);   /* fast: sessions are ended with a farewell */
