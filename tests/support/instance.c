@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/support/text.h"
@@ -212,6 +213,30 @@ size_t instance_logged(const struct instance *i, const char *event, const char *
 
     free(log);
     return count;
+}
+
+/* "2026-11-23T16:20:00.123Z ..." */
+static wall_ns time_of_line(const char *line)
+{
+    struct tm day = {.tm_year = 0};
+    const char *rest = strptime(line, "%Y-%m-%dT%H:%M:%S.", &day);
+
+    cr_assert_not_null(rest, "no time in front of: %.80s", line);
+    return DUR_S(timegm(&day)) + DUR_MS(strtol(rest, NULL, 10));
+}
+
+wall_ns instance_time_of(const struct instance *i, const char *event, const char *text)
+{
+    char *log = text_read(i->log);
+    wall_ns at = 0;
+
+    for (const char *line = strlen(log) < i->mark ? "" : log + i->mark; *line != '\0' && at == 0;) {
+        size_t length = strcspn(line, "\n");
+        at = line_is(line, length, event, text) ? time_of_line(line) : 0;
+        line += length + (line[length] == '\n');
+    }
+    free(log);
+    return at;
 }
 
 struct wanted {

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/clock.h"
 #include "tests/support/program.h"
 #include "tests/support/wait.h"
 #include "tests/support/workdir.h"
@@ -70,6 +71,10 @@ void instance_mark(struct instance *i);
 /* instance_logged - how many lines after the mark have that event and hold that text ("" for any).
  */
 size_t instance_logged(const struct instance *i, const char *event, const char *text);
+
+/* instance_time_of - when the first such line after the mark was written, on the wall clock; 0:
+ * there is none. */
+wall_ns instance_time_of(const struct instance *i, const char *event, const char *text);
 
 /* instance_wait - until at least one such line is there. Ends the test, with the log, at the limit.
  */

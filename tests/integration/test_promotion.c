@@ -1,0 +1,301 @@
+/*
+ * Another server takes the place of the first: a standby is promoted, a dump is restored into new
+ * files. Epochs grow all the same, and the first term there waits one full lease (DESIGN.md
+ * section 5).
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/fleet.h"
+#include "tests/support/long_test.h"
+#include "tests/support/text.h"
+
+TestSuite(promotion, .timeout = 240);
+
+enum { STANDBYS_MAX = 2 };
+
+static struct fleet fleet;
+static struct server standby[STANDBYS_MAX];
+static struct poller poller[STANDBYS_MAX];
+static size_t standbys;
+
+#define A (&fleet.member[0])
+#define B (&fleet.member[1])
+
+#define LEASE DUR_S(3) /* of ELECTION_SHORT */
+static const struct instance_settings short_lease = {.election = ELECTION_SHORT};
+
+/* Every server there is, the standbys first. */
+static char *dsn_of_all(void)
+{
+    char *hosts = text_format("127.0.0.1");
+    char *ports = text_format("%u", fleet.pg.port);
+
+    for (size_t i = 0; i < standbys; i++) {
+        char *more_hosts = text_format("127.0.0.1,%s", hosts);
+        char *more_ports = text_format("%u,%s", standby[i].port, ports);
+        free(hosts);
+        free(ports);
+        hosts = more_hosts;
+        ports = more_ports;
+    }
+    char *dsn = text_format("host=%s port=%s user=baton password=" SERVER_PASSWORD
+                            " dbname=" SERVER_DATABASE " sslmode=require",
+                            hosts, ports);
+    free(hosts);
+    free(ports);
+    return dsn;
+}
+
+static void add_standby(void)
+{
+    static const char *const names[STANDBYS_MAX] = {"standby1", "standby2"};
+
+    cr_assert(standbys < STANDBYS_MAX);
+    server_start_replica(&standby[standbys], &fleet.dir, names[standbys], &fleet.pg);
+    poller_start(&poller[standbys], &standby[standbys], LEADER_KEY);
+    standbys++;
+}
+
+static void configure(struct instance *i, const char *dsn)
+{
+    struct instance_settings own = short_lease;
+
+    own.dsn = dsn;
+    own = fleet_settings(&fleet, &own);
+    instance_configure(i, &own);
+}
+
+static void begin_on_all(void)
+{
+    char *dsn = dsn_of_all();
+
+    for (size_t i = 0; i < fleet.count; i++) {
+        configure(&fleet.member[i], dsn);
+    }
+    free(dsn);
+    fleet_begin(&fleet);
+}
+
+static void end(void)
+{
+    for (size_t i = 0; i < standbys; i++) {
+        poller_check(&poller[i]);
+    }
+    fleet_check(&fleet);
+}
+
+struct wanted_value {
+    PGconn *conn;
+    const char *sql;
+    const char *value;
+};
+
+static bool has_value(void *ctx)
+{
+    const struct wanted_value *w = ctx;
+    const char *value = server_scalar(w->conn, w->sql);
+
+    return value != NULL && strcmp(value, w->value) == 0;
+}
+
+static void wait_value(const struct server *s, const char *sql, const char *value)
+{
+    struct wanted_value wanted = {.conn = server_connect(s, "test"), .sql = sql, .value = value};
+
+    cr_assert(wait_until(has_value, &wanted, WAIT_LIMIT), "%s is not %s", sql, value);
+    PQfinish(wanted.conn);
+}
+
+static void wait_replayed(const struct server *s, const char *epoch)
+{
+    wait_value(s, "SELECT max(generation) || '.' || max(number) FROM pgbaton.term", epoch);
+}
+
+static void stream_from(struct server *s, const struct server *other)
+{
+    char *setting = text_format("primary_conninfo = 'host=%s port=%u user=postgres'\n", other->dir,
+                                other->port);
+
+    server_reload(s, setting);
+    wait_value(other, "SELECT count(*) FROM pg_stat_replication", "1");
+    free(setting);
+}
+
+/* From now on it falls behind. */
+static void cut_off_from_primary(struct server *s)
+{
+    server_reload(s, "primary_conninfo = ''\n");
+    wait_value(s, "SELECT count(*) FROM pg_stat_wal_receiver", "0");
+}
+
+/* Whoever leads then: its epoch, and not one job before a lease is over. */
+static struct instance *somebody_leads_after_a_lease(const char *epoch)
+{
+    struct instance *leader = instances_wait_leader(fleet.member, fleet.count);
+    size_t before = diary_lines(&fleet.diary, leader->name);
+    char *said = text_format("epoch=%s ", epoch);
+    char *run = text_format("run=%s-", epoch);
+
+    instance_wait(leader, "elected", said);
+    instance_wait(leader, "takeover_wait", "reason=history_changed");
+    diary_wait(&fleet.diary, leader->name, before + 20);
+    wall_ns from = instance_time_of(leader, "takeover_wait", said);
+    wall_ns to = instance_time_of(leader, "job_started", run);
+    cr_expect_geq(to - from, LEASE - DUR_MS(50), "it did not wait for a lease:\n%s",
+                  text_tail(leader->log));
+    free(run);
+    free(said);
+    return leader;
+}
+
+static void mark_all(void)
+{
+    for (size_t i = 0; i < fleet.count; i++) {
+        instance_mark(&fleet.member[i]);
+    }
+}
+
+/* Two more terms, one of each. Returns with that leader leading again. */
+static void two_more_terms(struct instance *leader)
+{
+    struct instance *other = leader == A ? B : A;
+
+    for (int i = 0; i < 2; i++) {
+        struct instance *first = i == 0 ? leader : other;
+        struct instance *next = i == 0 ? other : leader;
+        size_t before = diary_lines(&fleet.diary, next->name);
+
+        instance_wait(next, "seat_taken", "");
+        instance_mark(next);
+        instance_stop(first);
+        instance_wait(next, "elected", "");
+        diary_wait(&fleet.diary, next->name, before + 5);
+        instance_mark(first);
+        instance_start(first, NULL);
+    }
+    instance_wait(other, "seat_taken", "");
+}
+
+static bool runs_jobs(void *instance)
+{
+    const struct instance *i = instance;
+
+    return diary_lines(&fleet.diary, i->name) > 0;
+}
+
+Test(promotion, before_it_a_streaming_standby_never_elects)
+{
+    fleet_make(&fleet, 2, &short_lease);
+    add_standby();
+    char *all = dsn_of_all();
+    configure(A, all);
+    configure(B, server_conninfo(&standby[0], SERVER_TLS));
+
+    instance_start(B, NULL);
+    instance_wait_text(B, "recovery");
+    cr_expect(wait_never(runs_jobs, B, DUR_S(1)));
+    instance_start(A, NULL);
+    instance_wait(A, "elected", "");
+    diary_wait(&fleet.diary, "a", 10);
+
+    wait_replayed(&standby[0], "1.1");
+    cr_expect_eq(instance_logged(B, "seat_taken", ""), 0);
+    cr_expect_not(runs_jobs(B));
+    PGconn *conn = server_connect(&standby[0], "test");
+    cr_expect_str_eq(
+        server_scalar(conn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0");
+    PQfinish(conn);
+    free(all);
+    end();
+}
+
+Test(promotion, is_followed_by_a_higher_generation_and_a_wait_of_one_lease)
+{
+    fleet_make(&fleet, 2, &short_lease);
+    add_standby();
+    begin_on_all();
+    wait_replayed(&standby[0], "1.1");
+
+    mark_all();
+    server_stop(&fleet.pg);
+    instance_wait(A, "lost", "");
+    server_promote(&standby[0]);
+
+    (void)somebody_leads_after_a_lease("2.2");
+    cr_expect_eq(diary_terms(&fleet.diary), 2);
+    end();
+}
+
+/* Each of the two new primaries has missed the last terms of the one before. */
+Test(promotion, twice_with_lost_tails_repeats_no_epoch)
+{
+    LONG_TEST();
+    fleet_make(&fleet, 2, &short_lease);
+    add_standby();
+    add_standby();
+    stream_from(&standby[1], &standby[0]);
+    begin_on_all();
+    wait_replayed(&standby[1], "1.1");
+
+    cut_off_from_primary(&standby[0]);
+    two_more_terms(A);
+    mark_all();
+    server_crash(&fleet.pg);
+    instance_wait(A, "lost", "");
+    server_promote(&standby[0]);
+    struct instance *leader = somebody_leads_after_a_lease("2.2");
+
+    wait_replayed(&standby[1], "2.2");
+    cut_off_from_primary(&standby[1]);
+    two_more_terms(leader);
+    mark_all();
+    server_crash(&standby[0]);
+    instance_wait(leader, "lost", "");
+    server_promote(&standby[1]);
+    (void)somebody_leads_after_a_lease("3.3");
+
+    cr_expect_eq(diary_terms(&fleet.diary), 7);
+    end();
+}
+
+/* What an upgrade does: a dump, new files, the same address. */
+static void move_into_new_files(void)
+{
+    char *dump = text_format("%s/dump.sql", fleet.dir.path);
+    char *target = text_format("host=%s port=%u user=postgres dbname=" SERVER_DATABASE,
+                               fleet.pg.dir, fleet.pg.port);
+    const char *save[] = {server_bin("pg_dump"), "-n", "pgbaton", "-f", dump, target, NULL};
+    const char *load[] = {"psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", dump, target, NULL};
+    char conf[200];
+
+    cr_assert_eq(program_run(&(struct program_spec){.argv = save}), 0);
+    server_stop(&fleet.pg);
+    server_renew(&fleet.pg);
+    /* Nobody may come in before the tables are there. */
+    (void)snprintf(conf, sizeof conf, "%s/postgresql.conf", fleet.pg.data);
+    text_append(conf, "listen_addresses = ''\n");
+    server_resume(&fleet.pg);
+    cr_assert_eq(program_run(&(struct program_spec){
+                     .argv = load, .output = fleet.pg.log, .errors = fleet.pg.log}),
+                 0, "%s", text_tail(fleet.pg.log));
+    server_stop(&fleet.pg);
+    text_append(conf, "listen_addresses = '127.0.0.1'\n");
+    server_resume(&fleet.pg);
+    free(target);
+    free(dump);
+}
+
+Test(promotion, and_a_restore_into_new_files_are_the_same_to_an_election)
+{
+    fleet_make(&fleet, 2, &short_lease);
+    fleet_begin(&fleet);
+
+    mark_all();
+    move_into_new_files();
+
+    (void)somebody_leads_after_a_lease("2.2");
+    cr_expect_eq(diary_terms(&fleet.diary), 2);
+    end();
+}
