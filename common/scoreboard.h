@@ -66,7 +66,9 @@ struct board_probe {
     int32_t holder_pid;
     uint32_t seat_held; /* by us */
     uint32_t heir_waits;
-    uint32_t jobs_differ; /* the leader has another set of jobs than this instance */
+    uint32_t jobs_differ;        /* the leader has another set of jobs than this instance */
+    uint32_t server_clock_wrong; /* 1: it was set, ours was not */
+    uint32_t reserved;
     wall_ns looked_at;
     int64_t clock_offset_ns; /* ours minus the database's */
     struct server_identity server;

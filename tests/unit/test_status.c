@@ -239,7 +239,7 @@ Test(status, a_lock_file_has_no_lease)
 }
 
 /* clang-format off */
-enum change { NO_ELECTION, NO_DATABASE, UNKILLABLE, FOREIGN, CLOCK, JOBS };
+enum change { NO_ELECTION, NO_DATABASE, UNKILLABLE, FOREIGN, CLOCK, SERVER_CLOCK, JOBS };
 static const struct {
     const char *title;
     enum change change;
@@ -251,6 +251,7 @@ static const struct {
     {"a foreign holder is warned about",                 FOREIGN,     "\"foreign_holder\""},
     {"a wrong clock is warned about",                    CLOCK,       "\"clock_wrong\""},
     {"a leader with other jobs is warned about",         JOBS,        "\"jobs_unserved\""},
+    {"a wrong clock of the server is another matter",    SERVER_CLOCK, "\"server_clock_wrong\""},
 };
 /* clang-format on */
 
@@ -270,6 +271,10 @@ static struct status_view changed(enum change change)
         break;
     case FOREIGN:
         view.probe.holder = HOLDER_FOREIGN;
+        break;
+    case SERVER_CLOCK:
+        view.probe.server_clock_wrong = 1;
+        view.probe.clock_offset_ns = DUR_S(60);
         break;
     case CLOCK:
         view.probe.clock_offset_ns = -DUR_S(3);

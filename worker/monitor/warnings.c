@@ -52,11 +52,20 @@ static void about_clock(struct warnings *w, const struct status_view *view)
     int64_t offset = view->probe.clock_offset_ns;
     dur_ns most = view->config->database.max_clock_skew;
 
-    if (view->probe.database == DATABASE_UP && most > 0 && (offset > most || offset < -most)) {
+    const char *side = offset > 0 ? "ahead of" : "behind";
+    struct duration_text off = duration_text(offset > 0 ? offset : -offset);
+
+    if (view->probe.database != DATABASE_UP || most <= 0 || (offset <= most && offset >= -most)) {
+        return;
+    }
+    if (view->probe.server_clock_wrong) {
+        warn(w, "server_clock_wrong",
+             "the clock of the database's host was set: this host's is %s it by %s", side, off.is);
+    } else {
         warn(w, "clock_wrong",
              "this host's clock is %s the database's by %s, more than max_clock_skew: this "
              "instance does not lead",
-             offset > 0 ? "ahead of" : "behind", duration_text(offset > 0 ? offset : -offset).is);
+             side, off.is);
     }
 }
 

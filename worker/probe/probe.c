@@ -140,7 +140,7 @@ void shell_looked(struct probe *p, const struct sight *seen)
         .type = SEAT_ON_LOOKED,
         .seat_free = seen->seat_free,
         .key_free = seen->holder == HOLDER_NOBODY,
-        .clock_wrong = seen->clock_wrong,
+        .clock_wrong = seen->skew == SKEW_OURS,
         .poll = seen->poll,
     };
 
@@ -223,6 +223,7 @@ static void elect_anew(struct probe *p, struct config *next)
     p->leads = false;
     p->fleet_sent = false;
     p->shown = (struct board_probe){0};
+    p->skew = (struct skew){0};
     scoreboard_put_probe(p->child->board, &p->shown);
     open_shell(p);
 }

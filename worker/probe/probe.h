@@ -18,6 +18,7 @@
 #include "common/timer.h"
 #include "worker/probe/seat.h"
 #include "worker/probe/shell.h"
+#include "worker/probe/skew.h"
 
 struct probe {
     struct child *child;
@@ -43,6 +44,9 @@ struct probe {
     bool leads; /* our worker leads: .lead is what it was told, at lead_at */
     struct message_lead lead;
     mono_ns lead_at;
+
+    struct skew skew; /* of our clock and the database's; outlives its sessions */
+    enum skew_verdict skew_logged;
 
     struct message_fleet fleet; /* as it was sent last */
     bool fleet_sent;

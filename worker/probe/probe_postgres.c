@@ -189,16 +189,17 @@ static int witnessed_pid(const struct shell *pg)
     return witness_pid(&witness, pg->asked_at);
 }
 
-/* The answer was made somewhere between question and answer: the middle, give or take the half of
- * it. */
 static void compare_clocks(const struct shell *pg, const struct look *look, struct sight *sight)
 {
-    dur_ns half = (clock_now() - pg->asked_at) / 2;
-    dur_ns offset = clock_wall() - half - look->database_clock;
-    dur_ns off = offset < 0 ? -offset : offset;
+    struct probe *p = pg->probe;
+    const struct skew_sight seen = {
+        .asked_at = pg->asked_at,
+        .answered_at = clock_now(),
+        .ours = clock_wall(),
+        .servers = look->database_clock,
+    };
 
-    sight->clock_offset = offset;
-    sight->clock_wrong = off - half > pg->probe->cfg->database.max_clock_skew;
+    sight->skew = skew_look(&p->skew, &seen, p->cfg->database.max_clock_skew, &sight->clock_offset);
 }
 
 static bool must_poll(struct shell *pg)

@@ -55,17 +55,31 @@ static void send_fleet(struct probe *p, const struct message_fleet *fleet)
     report_send(p, MESSAGE_FLEET, &m);
 }
 
-static void log_clock(const struct probe *p, const struct sight *seen)
+static void log_clock(struct probe *p, const struct sight *seen)
 {
-    dur_ns off = seen->clock_offset < 0 ? -seen->clock_offset : seen->clock_offset;
+    const char *sign = seen->clock_offset < 0 ? "-" : "";
+    struct duration_text off =
+        duration_text(seen->clock_offset < 0 ? -seen->clock_offset : seen->clock_offset);
+    struct duration_text limit = duration_text(p->cfg->database.max_clock_skew);
 
-    if (seen->clock_wrong && p->fleet.clock_wrong == 0) {
+    if (seen->skew == p->skew_logged) {
+        return;
+    }
+    p->skew_logged = seen->skew;
+    switch (seen->skew) {
+    case SKEW_NONE:
+        log_info("clock_right", "offset=%s%s", sign, off.is);
+        return;
+    case SKEW_OURS:
         log_error("clock_wrong", "offset=%s%s limit=%s hint=\"correct the clock of this host\"",
-                  seen->clock_offset < 0 ? "-" : "", duration_text(off).is,
-                  duration_text(p->cfg->database.max_clock_skew).is);
-    } else if (!seen->clock_wrong && p->fleet.clock_wrong != 0) {
-        log_info("clock_right", "offset=%s%s", seen->clock_offset < 0 ? "-" : "",
-                 duration_text(off).is);
+                  sign, off.is, limit.is);
+        return;
+    case SKEW_SERVERS:
+        log_error("server_clock_wrong",
+                  "offset=%s%s limit=%s hint=\"the clock of the database's host was set, and ours "
+                  "was not: correct it\"",
+                  sign, off.is, limit.is);
+        return;
     }
 }
 
@@ -102,7 +116,7 @@ void report_sight(struct probe *p, const struct sight *seen)
         .heir_waits = seen->seat_other,
         .witness = seen->witness,
         .epoch = p->leads ? p->lead.epoch : (struct epoch){0},
-        .clock_wrong = seen->clock_wrong,
+        .clock_wrong = seen->skew == SKEW_OURS,
     };
 
     log_clock(p, seen);
@@ -115,6 +129,7 @@ void report_sight(struct probe *p, const struct sight *seen)
     p->shown.jobs_differ = seen->jobs_differ;
     p->shown.looked_at = clock_wall();
     p->shown.clock_offset_ns = seen->clock_offset;
+    p->shown.server_clock_wrong = seen->skew == SKEW_SERVERS;
     p->shown.leader_epoch = seen->epoch;
     (void)snprintf(p->shown.leader_instance, sizeof(p->shown.leader_instance), "%s",
                    seen->instance);

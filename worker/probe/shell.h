@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "common/message.h"
+#include "worker/probe/skew.h"
 
 struct probe;
 struct shell; /* each kind has its own */
@@ -26,7 +27,7 @@ struct sight {
     struct epoch epoch; /* of the current term; 0.0: unknown */
     char instance[INSTANCE_MAX];
     dur_ns clock_offset; /* ours minus the database's */
-    bool clock_wrong;
+    enum skew_verdict skew;
     bool jobs_differ; /* the leader has another set of jobs than we have */
     bool poll;        /* the lock queue cannot be waited in */
 };
