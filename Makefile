@@ -71,7 +71,7 @@ all: $(PROGRAM)                       ## the program, build/pgbaton
 # All that these depend on is linked into them.
 $(PROGRAM): $(OBJECTS)
 $(BUILD)/tests/unit: $(UNIT)
-$(BUILD)/tests/integration: $(INTEGRATION) | $(BUILD)/tests/restless
+$(BUILD)/tests/integration: $(INTEGRATION) | $(BUILD)/tests/restless $(BUILD)/tests/clock.so
 $(BUILD)/tests/sim: $(SIM)
 $(BUILD)/tests/bench: $(BENCH)
 $(BUILD)/tests/stamp: $(BUILD)/tests/objects/bench/stamp.o $(BUILD)/common/clock.o
@@ -80,6 +80,10 @@ $(BUILD)/tests/unit $(BUILD)/tests/integration $(BUILD)/tests/bench: LIBS += -lc
 $(PROGRAM) $(addprefix $(BUILD)/tests/,unit integration sim bench stamp restless):
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
+$(BUILD)/tests/clock.so: tests/support/preload/clock.c
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(WERROR) -O2 -fPIC -shared $< -o $@
 
 $(BUILD)/tests/objects/%.o: tests/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -148,11 +152,9 @@ coverage:                             ## which lines the unit tests reach (needs
 
 install: $(PROGRAM)                   ## into PREFIX (/usr/local), below DESTDIR
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/pgbaton
-	install -D -m 644 etc/pgbaton.ini $(DESTDIR)$(PREFIX)/share/doc/pgbaton/pgbaton.ini
-	install -m 644 README.md LICENSE CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/pgbaton/
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/pgbaton etc/pgbaton.ini README.md LICENSE CHANGELOG.md
 uninstall:                            ## takes out what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/pgbaton
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/pgbaton
+	rm -rf $(DESTDIR)$(PREFIX)/bin/pgbaton $(DESTDIR)$(PREFIX)/share/doc/pgbaton
 clean:                                ## removes build/
 	rm -rf build
 help:                                 ## this list
