@@ -66,15 +66,6 @@ static void clock_of_server_says(dur_ns offset)
 
 /* ---- the server's ---- */
 
-static bool has_lost(void *instance)
-{
-    const struct instance *i = instance;
-
-    return instance_logged(i, "lost", "") + instance_logged(i, "fenced", "") +
-               instance_logged(i, "released", "") >
-           0;
-}
-
 static bool has_compared_clocks(void *instance)
 {
     json_t *status = instance_status(instance);
@@ -143,7 +134,7 @@ Test(clock, of_the_server_that_is_stepped_back_while_the_leader_is_cut_off_does_
     relay_set(&relay, RELAY_STALL);
     wall_clock_set(&wrong, -AN_HOUR);
 
-    cr_expect(wait_until(has_lost, A, WAIT_LIMIT), "%s", text_tail(A->log));
+    cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     goes_on(instances_wait_leader(B, 2));
     cr_expect_geq(instance_logged(B, "session_ended", "was=leader") +
                       instance_logged(C, "session_ended", "was=leader"),

@@ -235,7 +235,7 @@ Test(heir, an_epoch_that_nobody_counted_up_to_is_named)
     instance_mark(A);
     instance_start(A, NULL);
     instance_wait(A, "term_failed", "after which none can come");
-    cr_expect_eq(instance_logged(A, "child_ended", ""), 0, "the worker lives");
+    cr_expect_eq(instance_logged(A, "child_exited", ""), 0, "the worker lives");
     server_do(conn, "UPDATE pgbaton.election SET number = 7");
     instance_wait(A, "elected", "epoch=1.8");
     PQfinish(conn);

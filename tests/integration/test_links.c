@@ -86,7 +86,7 @@ static void pull_the_cable_of_the_leader(const char *server_settings)
     cr_expect_gt(clock_now() - at, LEASE - DUR_S(1), "the server ended the session too early: %s",
                  text_tail(fleet.pg.log));
 
-    instance_wait(A, "lost", "reason=lease_expired");
+    cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     instance_wait(B, "elected", "");
     diary_wait(&fleet.diary, "b", 20);
 
