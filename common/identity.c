@@ -17,6 +17,16 @@ bool epoch_equal(struct epoch a, struct epoch b)
     return a.generation == b.generation && a.number == b.number;
 }
 
+bool epoch_is_before(struct epoch a, struct epoch b)
+{
+    return a.generation == b.generation ? a.number < b.number : a.generation < b.generation;
+}
+
+struct epoch epoch_later(struct epoch a, struct epoch b)
+{
+    return epoch_is_before(a, b) ? b : a;
+}
+
 bool identity_equal(struct server_identity a, struct server_identity b)
 {
     return a.system_id == b.system_id && a.timeline == b.timeline;

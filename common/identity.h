@@ -44,6 +44,9 @@ struct epoch_text {
 struct epoch_text epoch_text(struct epoch epoch);
 
 bool epoch_equal(struct epoch a, struct epoch b);
+bool epoch_is_before(struct epoch a, struct epoch b);
+/* epoch_later - whichever of the two comes later. */
+struct epoch epoch_later(struct epoch a, struct epoch b);
 bool identity_equal(struct server_identity a, struct server_identity b);
 
 #endif

@@ -98,8 +98,9 @@ struct message_unblock { /* who blocks this ledger backend? End them if the leas
 struct message_seat { /* the seat is ours (or, in mode = poll, the key looks free) */
     struct server_address address;
     struct server_identity server;
-    dur_ns slice;  /* how long one wait in the lock queue may last */
-    uint32_t poll; /* 1: no seat: try once */
+    struct epoch seen; /* the latest that was ever seen in this election; 0.0: none */
+    dur_ns slice;      /* how long one wait in the lock queue may last */
+    uint32_t poll;     /* 1: no seat: try once */
     uint32_t reserved;
 };
 struct message_seat_lost {
@@ -120,6 +121,7 @@ struct message_campaign {
     uint64_t turn; /* the supervisor's number for this campaign: answers carry it */
     struct server_address address;
     struct server_identity server;
+    struct epoch seen; /* the latest that this instance has seen; 0.0: none */
     dur_ns slice;
     uint32_t poll; /* 1: try once, do not wait */
     uint32_t reserved;

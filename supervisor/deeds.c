@@ -105,6 +105,7 @@ static void send_campaign(struct supervisor *s)
         m.u.campaign.address = s->seat.address;
         m.u.campaign.server = s->seat.server;
         m.u.campaign.poll = s->seat.poll;
+        m.u.campaign.seen = s->seen;
     }
     deeds_send(s, SLOT_WORKER, MESSAGE_CAMPAIGN, &m, -1);
 }

@@ -111,6 +111,7 @@ static void on_fleet(struct supervisor *s, struct arrival *in)
 static void on_seat_taken(struct supervisor *s, struct arrival *in)
 {
     s->seat = in->m->u.seat;
+    s->seen = epoch_later(s->seen, s->seat.seen);
     deeds_election(s, &(struct election_event){
                           .type = ELECTION_SEAT_TAKEN,
                           .slice = s->seat.slice > 0 ? s->seat.slice : DUR_S(1),
@@ -145,6 +146,7 @@ static void on_elected(struct supervisor *s, struct arrival *in)
     }
     assert(s->lock_fd == -1);
     s->elected = *elected;
+    s->seen = epoch_later(s->seen, elected->epoch);
     s->lock_fd = in->fd;
     in->fd = -1;
     deeds_election(s, &(struct election_event){

@@ -223,6 +223,7 @@ void reload_carry_on(struct supervisor *s)
                    "reloaded: leadership was given up, the election starts anew");
         }
     }
+    s->seen = (struct epoch){0}; /* of another election, perhaps */
     deeds_happened(s, ELECTION_CONFIGURED);
     run_again(s);
 }

@@ -74,7 +74,8 @@ struct supervisor {
     wall_ns role_since;
     struct message_seat seat;       /* where to campaign */
     struct message_elected elected; /* what our worker said last when it was elected */
-    int lock_fd;                    /* duplicate of the lock socket, or -1 */
+    struct epoch seen; /* the latest epoch of this election that this instance has seen */
+    int lock_fd;       /* duplicate of the lock socket, or -1 */
     uint64_t elections;
     bool heir_waits; /* another instance holds the seat, by the probe's last word */
     bool clock_wrong;

@@ -51,6 +51,34 @@ Test(takeover, epochs_only_grow)
     }
 }
 
+/* clang-format off */
+static const struct {
+    const char *title;
+    struct epoch next;
+    struct epoch seen;
+    struct epoch beyond;
+} sights[] = {
+    {"who has seen nothing counts on",                           {1, 8}, {0, 0}, {1, 8}},
+    {"who has seen the one before, too",                         {1, 8}, {1, 7}, {1, 8}},
+    {"an older copy of the same files repeats no epoch",         {1, 4}, {1, 7}, {2, 8}},
+    {"nor does the very one that was seen come again",           {2, 4}, {2, 4}, {3, 5}},
+    {"nor a second standby on the same timeline",                {2, 4}, {2, 9}, {3, 10}},
+    {"nor a database whose tables were dropped",                 {1, 1}, {4, 90}, {5, 91}},
+    {"a higher generation is later, whatever the number",        {3, 2}, {2, 90}, {3, 2}},
+    {"what nobody counted up to was never a term",               {1, 8}, {1, UINT64_MAX}, {1, 8}},
+};
+/* clang-format on */
+
+Test(takeover, an_epoch_that_was_seen_is_never_repeated_whatever_the_server_has_lost)
+{
+    for (size_t i = 0; i < ARRAY_LEN(sights); i++) {
+        struct epoch got = takeover_beyond(sights[i].next, sights[i].seen);
+
+        cr_expect(epoch_equal(got, sights[i].beyond), "%s: %s", sights[i].title,
+                  epoch_text(got).is);
+    }
+}
+
 static const struct takeover_rules usual = {
     .takeover_delay = DUR_S(2),
     .kill_margin = DUR_MS(250),
@@ -62,6 +90,13 @@ static const struct takeover_rules promoted = {
     .kill_margin = DUR_MS(250),
     .lease = DUR_S(15),
     .server = SYSTEM(7, 2),
+};
+static const struct takeover_rules bereft = {
+    .takeover_delay = DUR_S(2),
+    .kill_margin = DUR_MS(250),
+    .lease = DUR_S(15),
+    .server = SYSTEM(7, 1),
+    .tail_lost = true,
 };
 static const struct takeover_rules opted_out = {
     .takeover_delay = 0,
@@ -89,6 +124,8 @@ static const struct {
         &usual, 0, {TERM(7, 1, true, 15, 500, 0)}, 0, TAKEOVER_CLEAN},
     {"nobody before on a server that was promoted: the first term may be lost, and its jobs run",
         &promoted, 0, {TERM(7, 1, true, 15, 500, 0)}, DUR_S(15), TAKEOVER_HISTORY},
+    {"terms that the server has lost may have jobs that run",
+        &bereft, 1, {TERM(7, 1, true, 15, 500, 0)}, DUR_S(15), TAKEOVER_HISTORY},
     {"not at all after a clean end",
         &usual, 1, {TERM(7, 1, true, 15, 500, 0)}, 0, TAKEOVER_CLEAN},
     {"takeover_delay after an unclean end",

@@ -98,6 +98,7 @@ static void open_term(struct leader *l)
         .config = l->turn_config,
         .address = l->order.address,
         .server = l->order.server,
+        .seen = l->order.seen,
         .incarnation = l->incarnation,
         .seed = prng_next(&l->random),
     };

@@ -59,6 +59,14 @@ struct epoch takeover_epoch(struct epoch stored, struct server_identity stored_s
     return next;
 }
 
+struct epoch takeover_beyond(struct epoch next, struct epoch seen)
+{
+    if (epoch_is_before(seen, next) || !takeover_can_follow(seen)) {
+        return next;
+    }
+    return (struct epoch){.generation = seen.generation + 1, .number = seen.number + 1};
+}
+
 static dur_ns longer(dur_ns a, dur_ns b)
 {
     return a > b ? a : b;
@@ -96,6 +104,9 @@ struct takeover takeover_decide(const struct takeover_rules *rules,
 
     if (count == 0 && rules->server.timeline > 1) {
         return (struct takeover){.reason = TAKEOVER_HISTORY, .wait = rules->lease};
+    }
+    if (rules->tail_lost) {
+        most = (struct takeover){.reason = TAKEOVER_HISTORY, .wait = rules->lease};
     }
     for (size_t i = 0; i < count; i++) {
         struct takeover t = wait_for(rules, &terms[i]);

@@ -30,6 +30,14 @@
 struct epoch takeover_epoch(struct epoch stored, struct server_identity stored_server,
                             struct server_identity now);
 
+/*
+ * takeover_beyond - next, unless this instance has seen an epoch that is not
+ * before it: then the server has lost terms that no identity tells of (an older
+ * copy of the same files, two standbys that were promoted to one timeline), and
+ * it is the one after what was seen.
+ */
+struct epoch takeover_beyond(struct epoch next, struct epoch seen);
+
 /* takeover_can_follow - can an epoch come after this one? None that was counted up to is too large:
  * one that is was written by somebody. */
 bool takeover_can_follow(struct epoch stored);
@@ -56,14 +64,16 @@ struct takeover_term {
 struct takeover_rules {
     dur_ns takeover_delay; /* 0: never wait for an unclean end */
     dur_ns kill_margin;
-    dur_ns lease; /* ours: a change of history never waits less */
+    dur_ns lease;   /* ours: a change of history never waits less */
+    bool tail_lost; /* we have seen a later term than what the server knows of */
     struct server_identity server;
 };
 
 enum takeover_reason {
     TAKEOVER_CLEAN,   /* nothing to wait for */
     TAKEOVER_UNCLEAN, /* jobs of an earlier term may still be dying */
-    TAKEOVER_HISTORY, /* another timeline or system: an old primary may still be believed */
+    TAKEOVER_HISTORY, /* another timeline or system, or terms that are gone: an old primary may
+                         still be believed */
 };
 
 struct takeover {

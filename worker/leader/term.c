@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "common/budget.h"
+#include "common/log.h"
 
 static struct term *new_term(const struct config *cfg, void (**ret_start)(struct term *t))
 {
@@ -86,6 +87,21 @@ void term_close(struct term *t)
     }
 }
 
+struct epoch term_next(struct term *t, struct epoch stored, struct server_identity stored_server)
+{
+    struct epoch seen = t->options.seen;
+    struct epoch next = takeover_epoch(stored, stored_server, t->options.server);
+
+    t->tail_lost = takeover_can_follow(seen) && epoch_is_before(stored, seen);
+    if (t->tail_lost) {
+        log_warn("terms_lost",
+                 "stored=%s seen=%s hint=\"the database has lost its latest terms: a standby that "
+                 "had fallen behind was promoted, or an older copy was put back\"",
+                 epoch_text(stored).is, epoch_text(seen).is);
+    }
+    return takeover_beyond(next, seen);
+}
+
 struct takeover_rules term_rules(const struct term *t)
 {
     const struct config_election *election = &t->options.config->election;
@@ -95,5 +111,6 @@ struct takeover_rules term_rules(const struct term *t)
         .kill_margin = BUDGET_KILL_MARGIN,
         .lease = election->lease,
         .server = t->options.server,
+        .tail_lost = t->tail_lost,
     };
 }

@@ -21,6 +21,7 @@ struct term_options {
     const struct config *config; /* must outlive the term */
     struct server_address address;
     struct server_identity server; /* what it must be; since term_begin(), what it is */
+    struct epoch seen;             /* the latest that this instance has seen; 0.0: none */
     uint64_t incarnation;
     uint64_t seed;
 };
@@ -57,7 +58,8 @@ struct term {
     uint64_t jobs_hash; /* config_jobs_hash() of the jobs that run */
     const char *ended_as;
     const char *end_reason;
-    bool key_held; /* since term_stamp() */
+    bool key_held;  /* since term_stamp() */
+    bool tail_lost; /* since term_next() */
 };
 
 /* term_open - get ready: connect. NULL: out of memory. */
@@ -85,6 +87,10 @@ void term_stamp(struct term *t, const char *ended_as, const char *end_reason, bo
 void term_jobs(struct term *t, uint64_t hash);
 
 void term_close(struct term *t); /* takes NULL */
+
+/* term_next - for the kinds: the epoch to open after the one that is stored, which a server of that
+ * identity opened, and after all that this instance has seen. */
+struct epoch term_next(struct term *t, struct epoch stored, struct server_identity stored_server);
 
 /* term_rules - how the configuration says to wait. */
 struct takeover_rules term_rules(const struct term *t);

@@ -45,7 +45,6 @@ static void failed(struct term_file *f, const char *what, int rc)
 static void open_term(struct term_file *f)
 {
     const struct term_options *options = &f->term.options;
-    const struct server_identity nowhere = {0};
     int rc = lock_term_read(path_of(f), &f->previous);
 
     if (rc < 0 && rc != -ENOENT) {
@@ -61,8 +60,8 @@ static void open_term(struct term_file *f)
     /* Unknown until it was looked at. */
     f->wait_until = f->had_previous && !f->previous.ended ? MONO_NEVER : 0;
     f->ours = (struct lock_term){
-        .epoch = takeover_epoch(f->had_previous ? f->previous.epoch : (struct epoch){0}, nowhere,
-                                nowhere),
+        .epoch = term_next(&f->term, f->had_previous ? f->previous.epoch : (struct epoch){0},
+                           options->server),
         .incarnation = options->incarnation,
         .lease = options->config->election.lease,
     };

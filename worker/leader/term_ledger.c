@@ -345,7 +345,7 @@ static void write_term(struct term_ledger *l)
 {
     char sql[TERM_SQL_MAX];
 
-    l->term.epoch = takeover_epoch(l->stored, l->stored_server, l->term.options.server);
+    l->term.epoch = term_next(&l->term, l->stored, l->stored_server);
     term_sql_open(l->stored, l->term.epoch, l->term.lock_pid, l->term.options.server,
                   l->term.jobs_hash, sql);
     ask(l, sql, on_committed);

@@ -42,6 +42,7 @@ static void report_taken(struct probe *p, bool poll)
 
     p->kind->where(p->shell, &m.u.seat);
     m.u.seat.poll = poll;
+    m.u.seat.seen = p->seen;
     if (!poll) {
         log_info("seat_taken", "election=%s instance=%s epoch=%s reason=\"it was free\"",
                  log_text(p->cfg->election.name).is, log_text(p->cfg->pgbaton.instance).is,
@@ -224,6 +225,7 @@ static void elect_anew(struct probe *p, struct config *next)
     p->fleet_sent = false;
     p->shown = (struct board_probe){0};
     p->skew = (struct skew){0};
+    p->seen = (struct epoch){0};
     scoreboard_put_probe(p->child->board, &p->shown);
     open_shell(p);
 }

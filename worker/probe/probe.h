@@ -48,6 +48,8 @@ struct probe {
     struct skew skew; /* of our clock and the database's; outlives its sessions */
     enum skew_verdict skew_logged;
 
+    struct epoch seen; /* the latest epoch, on whichever server */
+
     struct message_fleet fleet; /* as it was sent last */
     bool fleet_sent;
     struct board_probe shown;

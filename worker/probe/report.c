@@ -131,6 +131,7 @@ void report_sight(struct probe *p, const struct sight *seen)
     p->shown.clock_offset_ns = seen->clock_offset;
     p->shown.server_clock_wrong = seen->skew == SKEW_SERVERS;
     p->shown.leader_epoch = seen->epoch;
+    p->seen = epoch_later(p->seen, seen->epoch);
     (void)snprintf(p->shown.leader_instance, sizeof(p->shown.leader_instance), "%s",
                    seen->instance);
     (void)snprintf(p->shown.holder_application, sizeof(p->shown.holder_application), "%s",
