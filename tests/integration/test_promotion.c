@@ -260,6 +260,38 @@ Test(promotion, twice_with_lost_tails_repeats_no_epoch)
     end();
 }
 
+/*
+ * The second standby never heard of the first one's promotion: both become timeline 2, and nothing
+ * in the second one's files says that there were terms on it. Who lived through them remembers.
+ */
+Test(promotion, of_two_standbys_to_the_same_timeline_repeats_no_epoch)
+{
+    LONG_TEST();
+    fleet_make(&fleet, 2, &short_lease);
+    add_standby();
+    add_standby();
+    begin_on_all();
+    wait_replayed(&standby[0], "1.1");
+    wait_replayed(&standby[1], "1.1");
+
+    cut_off_from_primary(&standby[1]);
+    mark_all();
+    server_crash(&fleet.pg);
+    instance_wait(A, "lost", "");
+    server_promote(&standby[0]);
+    struct instance *leader = somebody_leads_after_a_lease("2.2");
+
+    mark_all();
+    server_crash(&standby[0]);
+    instance_wait(leader, "lost", "");
+    server_promote(&standby[1]);
+    leader = somebody_leads_after_a_lease("3.3");
+
+    cr_expect_eq(instance_logged(leader, "terms_lost", "stored=1.1 seen=2.2"), 1);
+    cr_expect_eq(diary_terms(&fleet.diary), 3);
+    end();
+}
+
 /* What an upgrade does: a dump, new files, the same address. */
 static void move_into_new_files(void)
 {
