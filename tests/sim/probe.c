@@ -47,6 +47,7 @@ struct probe_model {
     struct stuck_watch seat_watch;
     struct stuck_opening opening;
     struct sight_row last;
+    struct epoch seen; /* the latest that this process saw */
     int end_pid;
     uint64_t end_start;
     int blocked;
@@ -101,7 +102,7 @@ static void open_session(int i)
 static void carry_out(int i, enum seat_action action)
 {
     struct probe_model *p = of(i);
-    struct note note = {.type = NOTE_SEAT_TAKEN, .server = p->server};
+    struct note note = {.type = NOTE_SEAT_TAKEN, .server = p->server, .epoch = p->seen};
 
     switch (action) {
     case SEAT_CONNECT:
@@ -281,6 +282,7 @@ static void on_look(int i, const struct sight_row *seen)
         return;
     }
     p->last = *seen;
+    p->seen = epoch_later(p->seen, seen->term_epoch);
     evict_stuck(i, seen);
     bear_witness(i, seen);
     happened(i, (struct seat_event){.type = SEAT_ON_LOOKED,

@@ -201,6 +201,7 @@ static void look(int s)
     if (term != NULL) {
         sight->term_known = true;
         sight->term_ended = term->ended != MONO_NEVER;
+        sight->term_epoch = term->epoch;
         sight->term_pid = term->pid;
         sight->term_start = term->start;
         sight->term_lease = world.settings.lease;

@@ -156,6 +156,7 @@ void rows_terms(int s, const struct request *r)
         .takeover_delay = world.settings.takeover_delay,
         .kill_margin = BUDGET_KILL_MARGIN,
         .lease = world.settings.lease,
+        .tail_lost = r->tail_lost,
         .server = server.identity,
     };
     struct takeover_term terms[TERMS_LOOKED_AT];

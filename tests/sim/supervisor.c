@@ -30,7 +30,8 @@ struct supervisor_model {
     struct child_model children[PROCESS_COUNT];
     struct note seat;
     struct note elected;
-    int lock; /* our copy of the lock socket: a connection; NO_CONN: none */
+    struct epoch seen; /* the latest that this instance saw */
+    int lock;          /* our copy of the lock socket: a connection; NO_CONN: none */
     bool sweeping;
     mono_ns sweep_at;
     /* decisions that wait for the present one to be carried out */
@@ -64,6 +65,7 @@ static void send_campaign(int i)
         .type = NOTE_CAMPAIGN,
         .turn = s->election.turn,
         .server = s->seat.server,
+        .epoch = s->seen,
         .poll = s->seat.poll,
     };
 
@@ -342,6 +344,7 @@ static void on_elected(int i, const struct note *note)
     }
     assert(s->lock == NO_CONN);
     s->elected = *note;
+    s->seen = epoch_later(s->seen, note->epoch);
     s->lock = note->conn;
     election_event(i, (struct election_event){.type = ELECTION_ELECTED,
                                               .turn = note->turn,
@@ -383,6 +386,7 @@ static void take(int i, const struct note *note)
         return;
     case NOTE_SEAT_TAKEN:
         s->seat = *note;
+        s->seen = epoch_later(s->seen, note->epoch);
         on_answer(i, ELECTION_SEAT_TAKEN, note);
         return;
     case NOTE_SEAT_LOST:

@@ -41,6 +41,7 @@ struct term_model {
     mono_ns limit;
     struct epoch epoch;
     bool clean;
+    bool tail_lost;
     struct server_identity server;
 };
 

@@ -46,7 +46,8 @@ static void term_proceed(int i)
 {
     struct worker_model *w = worker_of(i);
     struct term_model *t = &w->term;
-    struct request r = {.epoch = t->epoch, .pid = w->lock.pid, .clean = t->clean};
+    struct request r = {
+        .epoch = t->epoch, .pid = w->lock.pid, .clean = t->clean, .tail_lost = t->tail_lost};
 
     if (!t->ready || t->asking) {
         return;
@@ -105,7 +106,9 @@ static void on_row(int i, const struct answer *answer)
     struct worker_model *w = worker_of(i);
     struct request r = {.type = REQUEST_WRITE, .pid = w->lock.pid};
 
-    w->term.epoch = takeover_epoch(answer->epoch, answer->server, w->lock.server);
+    w->term.tail_lost = epoch_is_before(answer->epoch, w->order.epoch);
+    w->term.epoch = takeover_beyond(takeover_epoch(answer->epoch, answer->server, w->lock.server),
+                                    w->order.epoch);
     r.epoch = w->term.epoch;
     term_ask(i, &r);
 }

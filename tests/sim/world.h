@@ -51,10 +51,10 @@ enum note_type {
     NOTE_LEAD,       /* .epoch .server .pid */
     NOTE_FENCED,     /* .epoch */
     NOTE_UNBLOCK,    /* .pid */
-    NOTE_CAMPAIGN,   /* .turn .server .poll */
+    NOTE_CAMPAIGN,   /* .turn .server .epoch .poll */
     NOTE_STAND_DOWN, /* .turn .at .over_by .reason */
     NOTE_STOP,       /* to a child: end */
-    NOTE_SEAT_TAKEN, /* .server .poll */
+    NOTE_SEAT_TAKEN, /* .server .poll .epoch: the latest that was seen */
     NOTE_SEAT_LOST,
     NOTE_WITNESS,      /* .epoch: the database denies it */
     NOTE_FENCE_DONE,   /* .epoch */
@@ -115,6 +115,7 @@ struct request {
     uint64_t start;
     struct epoch epoch;
     bool clean;
+    bool tail_lost;
 };
 
 /* The database at one moment, as a probe sees it. */
@@ -127,6 +128,7 @@ struct sight_row {
     wall_ns seat_state_change;
     bool term_known;
     bool term_ended;
+    struct epoch term_epoch;
     int term_pid;
     uint64_t term_start;
     dur_ns term_lease;

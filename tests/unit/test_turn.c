@@ -487,3 +487,21 @@ Test(turn, every_event_in_every_state_is_survived)
         }
     }
 }
+
+/* Over a slow line term and key are given up one after the other: both within what was ordered. */
+Test(turn, the_key_is_given_up_within_the_time_that_was_ordered_however_long_the_stamp_took)
+{
+    struct turn t = made_in(WORKER_STAMPING);
+    struct turn_actions out;
+
+    feed(&t, &stamped, t.over_by - DUR_MS(100), &out);
+    cr_assert_eq(t.state, WORKER_RELEASING);
+    cr_expect_eq(turn_wake_at(&t), t.over_by);
+
+    feed(&t, &tick, t.over_by, &out);
+    cr_expect_eq(t.state, WORKER_IDLE);
+
+    t = made_in(WORKER_STAMPING);
+    feed(&t, &stamped, t.over_by + DUR_MS(100), &out);
+    cr_expect_eq(turn_wake_at(&t), t.now, "late already: at once");
+}

@@ -108,7 +108,8 @@ static void lose_lease(struct turn *t, struct turn_actions *out)
 static void release(struct turn *t, struct turn_actions *out)
 {
     t->state = WORKER_RELEASING;
-    t->limit = t->now + RELEASE_LIMIT;
+    /* Whoever waits for us beyond over_by takes us for hung; a closed session gives up as well. */
+    t->limit = earlier(t->now + RELEASE_LIMIT, later(t->over_by, t->now));
     act(out, TURN_RELEASE_KEY);
 }
 
