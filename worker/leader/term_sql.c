@@ -28,7 +28,10 @@ static void print(char ret_sql[TERM_SQL_MAX], size_t *used, const char *format, 
 /*
  * One statement and so one commit. It changes the row only as it was when our
  * epoch was reckoned from it: where another term came in between, the row has
- * its number, and nothing is written. Parameters: stored epoch, next epoch, pid
+ * its number, and nothing is written. Whether the key is ours is asked when the
+ * row is locked, which others may have delayed: a worker that has given up, or
+ * died, meanwhile leaves no term behind. (A count is no EXISTS, which the planner
+ * could make a join of and ask first.) Parameters: stored epoch, next epoch, pid
  * of the lock session, system, timeline, hash of the jobs.
  */
 static void print_opening(const struct term_sql *s, char ret_sql[TERM_SQL_MAX], size_t *used)
@@ -38,12 +41,16 @@ static void print_opening(const struct term_sql *s, char ret_sql[TERM_SQL_MAX], 
 
     print(ret_sql, used,
           "PREPARE open_term (bigint, bigint, bigint, bigint, integer, text, integer, text) AS "
-          "WITH mine AS (UPDATE %s.election SET generation = $3, number = $4, "
+          "WITH me AS MATERIALIZED (SELECT name FROM %s.election WHERE name = %s "
+          "AND key = '%" PRId64 "' AND generation = $1 AND number = $2 FOR UPDATE), "
+          "ours AS MATERIALIZED (SELECT name FROM me WHERE (SELECT count(*) " LOCKS_OF
+          "$5 AND me.name IS NOT NULL) > 0), ",
+          s->schema, s->name, election->key, key >> 32, key & UINT32_MAX);
+    print(ret_sql, used,
+          "mine AS (UPDATE %s.election AS e SET generation = $3, number = $4, "
           "incarnation = '%016" PRIx64 "', instance = %s, system_id = $6, timeline = $7, "
-          "jobs_hash = $8 WHERE name = %s AND key = '%" PRId64 "' "
-          "AND generation = $1 AND number = $2 AND EXISTS (SELECT " LOCKS_OF "$5) RETURNING name) ",
-          s->schema, s->incarnation, s->instance, s->name, election->key, key >> 32,
-          key & UINT32_MAX);
+          "jobs_hash = $8 FROM ours WHERE e.name = ours.name RETURNING e.name) ",
+          s->schema, s->incarnation, s->instance);
     print(ret_sql, used,
           "INSERT INTO %s.term (election, generation, number, incarnation, instance, backend_pid, "
           "backend_start, system_id, timeline, lease_ms, heartbeat_ms, loss_grace_ms) "
