@@ -299,8 +299,9 @@ static int add_listed(int proc, const struct pid_set *children, const struct pid
     return rc;
 }
 
-static int find_below_by_lists(int proc, pid_t root, const struct pid_set *keep, bool dead_too,
-                               struct pid_set *found)
+/* From root down, once. */
+static int find_in_one_pass(int proc, pid_t root, const struct pid_set *keep, bool dead_too,
+                            struct pid_set *found)
 {
     pid_t parent = root;
     int rc = 0;
@@ -321,6 +322,21 @@ static int find_below_by_lists(int proc, pid_t root, const struct pid_set *keep,
         }
         parent = found->pids[next];
     }
+}
+
+/* What loses its parent between the reading of two lists is in neither: so again, until a whole
+ * pass meets nobody new. */
+static int find_below_by_lists(int proc, pid_t root, const struct pid_set *keep, bool dead_too,
+                               struct pid_set *found)
+{
+    size_t before;
+    int rc;
+
+    do {
+        before = found->count;
+        rc = find_in_one_pass(proc, root, keep, dead_too, found);
+    } while (rc == 0 && found->count > before);
+    return rc;
 }
 
 /*

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/orphaned.h"
 #include "tests/support/wait.h"
 
 static void set_up(void)
@@ -417,4 +418,18 @@ Test(process_tree, one_that_cannot_be_killed_is_named)
     cr_expect_eq(sweep.refused, 1);
     cr_expect_eq(sweep.example, pid);
     sweep_all();
+}
+
+/* Whoever looks but once (the keeper, the start) would leave it out for good. */
+Test(process_tree, one_that_loses_its_parent_meanwhile_is_a_descendant)
+{
+    for (int i = 0; i < ORPHANED_TRIES; i++) {
+        struct pid_set below = {0};
+        pid_t pid = orphaned_make();
+
+        cr_assert_eq(process_descendants(getpid(), &below), 0);
+        cr_assert(pid_set_has(&below, pid), "try %d", i);
+        pid_set_release(&below);
+        orphaned_end(pid);
+    }
 }

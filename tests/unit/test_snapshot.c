@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/orphaned.h"
 #include "worker/leader/snapshot.h"
 
 TestSuite(snapshot, .timeout = 60);
@@ -172,4 +173,18 @@ Test(snapshot, the_machine_as_it_is)
     cr_expect(snapshot_find(&s, pid)->dead);
     snapshot_release(&s);
     cr_expect_eq(waitpid(pid, NULL, 0), pid);
+}
+
+Test(snapshot, one_that_loses_its_parent_meanwhile_is_in_it)
+{
+    cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+    for (int i = 0; i < ORPHANED_TRIES; i++) {
+        struct snapshot s;
+        pid_t pid = orphaned_make();
+
+        cr_assert_eq(snapshot_take(&s), 0);
+        cr_assert_not_null(snapshot_find(&s, pid), "try %d", i);
+        snapshot_release(&s);
+        orphaned_end(pid);
+    }
 }

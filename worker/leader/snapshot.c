@@ -156,16 +156,32 @@ static int read_children(int proc, pid_t parent, struct snapshot *s)
     return rc;
 }
 
-/* This process and everything below it: no other one can belong to a run. */
-static int read_below_us(int proc, struct snapshot *s)
+static int read_one_pass(int proc, struct snapshot *s)
 {
-    int rc = read_one(proc, "self", s);
+    int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < s->count; i++) { /* grows as it goes */
         rc = read_children(proc, s->list[i].pid, s);
         if (rc == -ESRCH && i > 0) {
             rc = 0; /* it has ended meanwhile: what it had is ours now, or its reaper's */
         }
+    }
+    return rc;
+}
+
+/*
+ * This process and everything below it: no other one can belong to a run. What
+ * loses its parent between the reading of our list and of its parent's is in
+ * neither: so again, until a whole pass meets nobody new.
+ */
+static int read_below_us(int proc, struct snapshot *s)
+{
+    int rc = read_one(proc, "self", s);
+    size_t before = 0;
+
+    while (rc == 0 && s->count > before) {
+        before = s->count;
+        rc = read_one_pass(proc, s);
     }
     return rc;
 }
