@@ -9,9 +9,9 @@
 #define PGBATON_COMMON_TRIM_H
 
 /*
- * trim_memory - free heap goes back to the kernel; pages of the program and its
- * libraries that nobody can have written are let go, and come back, from the
- * page cache, when they are touched.
+ * trim_memory - free heap goes back to the kernel; pages of its libraries
+ * that nobody can have written are let go, and come back, from the page cache,
+ * when they are touched.
  */
 void trim_memory(void);
 
