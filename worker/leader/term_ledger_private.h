@@ -41,7 +41,7 @@ struct term_ledger {
     bool known;    /* the row as it is stored: the next two */
     struct epoch stored;
     struct server_identity stored_server;
-    unsigned reads; /* of the row, in vain */
+    unsigned changes; /* of the row by others, between reading and writing it */
     char schema[SCHEMA_MAX];
     char key_text[24];
 };

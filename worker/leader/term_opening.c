@@ -15,7 +15,7 @@
 #include "worker/database/schema.h"
 
 /* While we hold the key nobody else should change the row at all. */
-enum { READS_MAX = 10 };
+enum { CHANGES_MAX = 10 };
 
 static bool has_state(const PGresult *result, const char *state)
 {
@@ -196,12 +196,6 @@ static void read_row(struct term_ledger *l)
     char sql[TERM_SQL_MAX];
     const struct term_sql about = term_ledger_sql(l, name, instance);
 
-    if (l->reads++ == READS_MAX) {
-        term_opening_failed(
-            l, "the row of election '%s' was changed by others each time that it was read",
-            term_ledger_config(l)->election.name);
-        return;
-    }
     term_sql_read(&about, l->term.lock_pid, sql);
     term_ledger_ask(l, sql, on_read);
 }
@@ -215,6 +209,12 @@ static void on_committed(void *ctx, PGresult *result)
         return;
     }
     if (strcmp(PQcmdTuples(result), "1") != 0) { /* it is not as we knew it: nothing was written */
+        if (++l->changes == CHANGES_MAX) {
+            term_opening_failed(
+                l, "the row of election '%s' was changed by others each time that it was read",
+                term_ledger_config(l)->election.name);
+            return;
+        }
         l->known = false;
         l->asking = false;
         term_ledger_proceed(l);

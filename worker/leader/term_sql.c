@@ -84,8 +84,7 @@ void term_sql_prepare(const struct term_sql *s, char ret_sql[TERM_SQL_MAX])
     print(ret_sql, &used, "DEALLOCATE ALL; SET plan_cache_mode = force_generic_plan; ");
     print_opening(s, ret_sql, &used);
     print_look(s, ret_sql, &used);
-    /* Executed for an epoch that cannot be: all is planned and warm, no row is locked or written.
-     */
+    /* For an epoch that cannot be: all is planned and warm, no row is locked or written. */
     print(ret_sql, &used,
           "EXECUTE open_term (-1, -1, 0, 0, 0, '', 0, ''); EXECUTE look_at_terms (-1, -1); "
           "SELECT generation, number, key, coalesce(system_id, '0'), coalesce(timeline, 0) "
