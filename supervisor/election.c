@@ -56,11 +56,9 @@ static void follower(struct election *e, const struct election_event *event,
 }
 
 /* The key is gone. A worker that has seen it too is giving its jobs their loss_grace already. */
-static void stand_down_denied(struct election *e, struct election_actions *out)
+static dur_ns after_denial(const struct election *e)
 {
-    dur_ns over = e->terms.loss > ELECTION_AT_ONCE ? e->terms.loss : ELECTION_AT_ONCE;
-
-    stand_down(e, END_WITNESS, 0, over, out);
+    return e->terms.loss > ELECTION_AT_ONCE ? e->terms.loss : ELECTION_AT_ONCE;
 }
 
 static void heir_answered(struct election *e)
@@ -179,7 +177,7 @@ static void leader(struct election *e, const struct election_event *event,
         return;
     case ELECTION_WITNESS_DENIES:
         if (epoch_equal(event->epoch, e->epoch)) {
-            stand_down_denied(e, out);
+            stand_down(e, END_WITNESS, 0, after_denial(e), out);
         }
         return;
     case ELECTION_CLOCK_WRONG:
@@ -252,7 +250,7 @@ static void standing_down(struct election *e, const struct election_event *event
     } else if (event->type == ELECTION_STOP_NOW) {
         hurry(e, END_STOP, 0, ELECTION_AT_ONCE, out);
     } else if (is_denied(e, event)) {
-        hurry(e, END_WITNESS, 0, ELECTION_AT_ONCE, out);
+        hurry(e, END_WITNESS, 0, after_denial(e), out);
     } else if (event->type == ELECTION_TICK && (lease_is_over || is_overdue(e, e->deadline))) {
         election_fencing_kill(e, END_WORKER_HUNG, out);
     }

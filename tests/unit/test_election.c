@@ -284,6 +284,11 @@ Test(election, a_leader_that_the_witness_denies_has_the_time_that_its_jobs_have_
     election_configure(&e, &patient);
     feed(&e, (struct election_event){.type = ELECTION_WITNESS_DENIES, .epoch = EPOCH});
     cr_expect_eq(e.over_by, T0 + DUR_MS(1750));
+
+    e = made_in(DRAINING);
+    election_configure(&e, &patient);
+    feed(&e, (struct election_event){.type = ELECTION_WITNESS_DENIES, .epoch = EPOCH});
+    cr_expect_eq(e.over_by, T0 + DUR_MS(1750), "while it drains too");
 }
 
 Test(election, a_step_down_rests_from_the_release_on)
