@@ -166,6 +166,10 @@ enum config_change {
     CHANGE_ELECTION, /* release gracefully, elect anew */
     CHANGE_RESTART,  /* cannot be changed while running: the reload is refused */
 };
+/* config_is_same_election - by name and kind of database. Wherever it is kept: a database that
+ * moved to another host holds the same one. */
+bool config_is_same_election(const struct config *a, const struct config *b);
+
 /*
  * config_diff - what must happen for next to take the place of now. On
  * CHANGE_RESTART, reason says which key, its old and its new value, and that a

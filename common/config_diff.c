@@ -159,3 +159,8 @@ void config_changes(const struct config *now, const struct config *next,
     }
     job_changes(now, next, each, ctx);
 }
+
+bool config_is_same_election(const struct config *a, const struct config *b)
+{
+    return a->database.kind == b->database.kind && strcmp(a->election.name, b->election.name) == 0;
+}

@@ -69,6 +69,7 @@ struct message_config { /* with a sealed memfd: config_unseal() */
     uint64_t hash;
     uint64_t incarnation; /* of this instance: random, drawn by the supervisor at start */
     uint64_t reload;      /* 0: the first one; else counts reloads */
+    uint64_t elections;   /* counts those reloads that elect anew */
 };
 struct message_last_words {
     char text[REASON_MAX];
@@ -98,9 +99,10 @@ struct message_unblock { /* who blocks this ledger backend? End them if the leas
 struct message_seat { /* the seat is ours (or, in mode = poll, the key looks free) */
     struct server_address address;
     struct server_identity server;
-    struct epoch seen; /* the latest that was ever seen in this election; 0.0: none */
-    dur_ns slice;      /* how long one wait in the lock queue may last */
-    uint32_t poll;     /* 1: no seat: try once */
+    uint64_t elections; /* as the configuration said that it was taken under */
+    struct epoch seen;  /* the latest that was ever seen in this election; 0.0: none */
+    dur_ns slice;       /* how long one wait in the lock queue may last */
+    uint32_t poll;      /* 1: no seat: try once */
     uint32_t reserved;
 };
 struct message_seat_lost {

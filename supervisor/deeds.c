@@ -38,6 +38,7 @@ void deeds_send_config(struct supervisor *s, enum child_slot slot)
                             .hash = s->config->hash,
                             .incarnation = s->incarnation,
                             .reload = s->reload.done,
+                            .elections = s->reload.elections,
                         }};
 
     deeds_send(s, slot, MESSAGE_CONFIG, &m,

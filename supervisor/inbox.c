@@ -110,6 +110,9 @@ static void on_fleet(struct supervisor *s, struct arrival *in)
 
 static void on_seat_taken(struct supervisor *s, struct arrival *in)
 {
+    if (in->m->u.seat.elections != s->reload.elections) {
+        return; /* of the election before a reload: it crossed our LEAVE */
+    }
     s->seat = in->m->u.seat;
     s->seen = epoch_later(s->seen, s->seat.seen);
     deeds_election(s, &(struct election_event){

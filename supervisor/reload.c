@@ -157,6 +157,20 @@ static void log_changes(const struct config *old, const struct config *next)
     }
 }
 
+/* What the probe says of the election before is not believed; the epochs that were seen are
+ * remembered for as long as it is the same one, also where its database moved. */
+static void note_election(struct supervisor *s, const struct config *old, const struct config *next)
+{
+    char reason[REASON_MAX];
+
+    if (config_diff(old, next, true, reason, sizeof(reason)) >= CHANGE_ELECTION) {
+        s->reload.elections++;
+    }
+    if (!config_is_same_election(old, next)) {
+        s->seen = (struct epoch){0};
+    }
+}
+
 /* The configuration is taken by everybody. Takes next over. */
 static void put_in_force(struct supervisor *s, struct config *next)
 {
@@ -175,6 +189,7 @@ static void put_in_force(struct supervisor *s, struct config *next)
     }
     s->reload.done++;
     log_changes(old, next);
+    note_election(s, old, next);
     config_free(old);
     if (log_moves) {
         logfile_reopen(s);
@@ -223,7 +238,6 @@ void reload_carry_on(struct supervisor *s)
                    "reloaded: leadership was given up, the election starts anew");
         }
     }
-    s->seen = (struct epoch){0}; /* of another election, perhaps */
     deeds_happened(s, ELECTION_CONFIGURED);
     run_again(s);
 }

@@ -40,6 +40,7 @@ struct reload {
     unsigned request_count;
     unsigned answered_now; /* how many of them, from the first, this reload answers */
     uint32_t done;
+    uint64_t elections; /* of those, the ones that elect anew */
     uint32_t failed;
     wall_ns loaded_at;
 };

@@ -83,6 +83,32 @@ Test(config_diff, changes)
     }
 }
 
+/* An election that moved with its database to another host: what was seen of it still counts. */
+Test(config_diff, the_same_election_is_one_of_that_name_wherever_its_database_is)
+{
+    static const struct {
+        const char *option;
+        bool same;
+    } elections[] = {
+        {NULL, true},
+        {"database.dsn=host=other", true},
+        {"election.lease=20s", true},
+        {"election.name=m", false},
+        {"database.dsn=sqlite:/x", false},
+    };
+
+    config_fixture_write("pgbaton.ini", BASE);
+    for (size_t i = 0; i < ARRAY_LEN(elections); i++) {
+        struct config *now = read_with(NULL);
+        struct config *next = read_with(elections[i].option);
+
+        cr_expect_eq(config_is_same_election(now, next), elections[i].same, "%s",
+                     elections[i].option == NULL ? "itself" : elections[i].option);
+        config_free(now);
+        config_free(next);
+    }
+}
+
 static void note(void *ctx, const char *text)
 {
     char *all = ctx;

@@ -43,6 +43,7 @@ static void report_taken(struct probe *p, bool poll)
     p->kind->where(p->shell, &m.u.seat);
     m.u.seat.poll = poll;
     m.u.seat.seen = p->seen;
+    m.u.seat.elections = p->elections;
     if (!poll) {
         log_info("seat_taken", "election=%s instance=%s epoch=%s reason=\"it was free\"",
                  log_text(p->cfg->election.name).is, log_text(p->cfg->pgbaton.instance).is,
@@ -219,13 +220,15 @@ static void elect_anew(struct probe *p, struct config *next)
         report_lost(p, END_RELOAD, "the configuration elects anew");
     }
     close_shell(p);
+    if (!config_is_same_election(p->cfg, next)) {
+        p->seen = (struct epoch){0};
+    }
     config_free(p->cfg);
     p->cfg = next;
     p->leads = false;
     p->fleet_sent = false;
     p->shown = (struct board_probe){0};
     p->skew = (struct skew){0};
-    p->seen = (struct epoch){0};
     scoreboard_put_probe(p->child->board, &p->shown);
     open_shell(p);
 }
@@ -258,6 +261,7 @@ static void on_config(struct probe *p, struct delivery *d)
                   strerror(-rc));
     }
     log_threshold(next->pgbaton.log_level);
+    p->elections = d->message.u.config.elections;
     if (config_diff(p->cfg, next, true, reason, sizeof(reason)) >= CHANGE_ELECTION) {
         elect_anew(p, next);
     } else {
@@ -518,6 +522,7 @@ int probe_main(struct child *c)
     child_title("follower-probe");
     child_hello(c, &p.cfg, &first);
     p.incarnation = first.u.config.incarnation;
+    p.elections = first.u.config.elections;
     log_threshold(p.cfg->pgbaton.log_level);
     start(&p);
     if (!p.stopping) {

@@ -48,7 +48,8 @@ struct probe {
     struct skew skew; /* of our clock and the database's; outlives its sessions */
     enum skew_verdict skew_logged;
 
-    struct epoch seen; /* the latest epoch, on whichever server */
+    uint64_t elections; /* which of them we seek in: the configuration's count */
+    struct epoch seen;  /* the latest epoch, on whichever server */
 
     struct message_fleet fleet; /* as it was sent last */
     bool fleet_sent;
