@@ -324,10 +324,13 @@ static int find_in_one_pass(int proc, pid_t root, const struct pid_set *keep, bo
     }
 }
 
-/* What loses its parent between the reading of two lists is in neither: so again, until a whole
- * pass meets nobody new. */
+/*
+ * What loses its parent between the reading of two lists is in neither: so again,
+ * until a pass meets nobody new. But not for ever: one that forks as fast as it
+ * can is new each time, and whoever kills in passes must not wait for its end.
+ */
 static int find_below_by_lists(int proc, pid_t root, const struct pid_set *keep, bool dead_too,
-                               struct pid_set *found)
+                               unsigned passes, struct pid_set *found)
 {
     size_t before;
     int rc;
@@ -335,7 +338,7 @@ static int find_below_by_lists(int proc, pid_t root, const struct pid_set *keep,
     do {
         before = found->count;
         rc = find_in_one_pass(proc, root, keep, dead_too, found);
-    } while (rc == 0 && found->count > before);
+    } while (rc == 0 && found->count > before && --passes > 0);
     return rc;
 }
 
@@ -345,7 +348,7 @@ static int find_below_by_lists(int proc, pid_t root, const struct pid_set *keep,
  * own tree costs and not what the machine's does: it stands between a death and
  * the next leader.
  */
-static int find_below(pid_t root, const struct pid_set *keep, bool dead_too,
+static int find_below(pid_t root, const struct pid_set *keep, bool dead_too, unsigned passes,
                       struct pid_set *ret_set)
 {
     struct pid_set found = {0};
@@ -354,7 +357,7 @@ static int find_below(pid_t root, const struct pid_set *keep, bool dead_too,
     if (proc < 0) {
         return proc;
     }
-    int rc = offspring_is_listed() ? find_below_by_lists(proc, root, keep, dead_too, &found)
+    int rc = offspring_is_listed() ? find_below_by_lists(proc, root, keep, dead_too, passes, &found)
                                    : find_below_by_scan(root, keep, dead_too, &found);
 
     (void)close(proc);
@@ -368,7 +371,7 @@ static int find_below(pid_t root, const struct pid_set *keep, bool dead_too,
 
 int process_descendants(pid_t root, struct pid_set *ret_set)
 {
-    return find_below(root, NULL, true, ret_set);
+    return find_below(root, NULL, true, PROCESS_TREE_PASSES, ret_set);
 }
 
 /* Does this process count as ours? 0; -ESRCH (gone); -ECHILD (below somebody else); other negative
@@ -507,7 +510,7 @@ static int sweep_once(const struct pid_set *keep, struct process_sweep *sweep)
     if (rc < 0) {
         return rc;
     }
-    rc = find_below(getpid(), keep, false, &found);
+    rc = find_below(getpid(), keep, false, 1, &found);
     if (rc < 0) {
         return rc;
     }

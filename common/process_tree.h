@@ -27,6 +27,9 @@ void pid_set_release(struct pid_set *set);
 /* process_tree_available - false where /proc cannot be read: then no instance leads with jobs. */
 bool process_tree_available(void);
 
+/* How often a look is taken again that has met somebody new, where no other one follows it. */
+enum { PROCESS_TREE_PASSES = 4 };
+
 /* process_descendants - all processes below root (root itself is not among them), children before
  * grandchildren. 0 or a negative errno. */
 int process_descendants(pid_t root, struct pid_set *ret_set);

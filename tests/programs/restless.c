@@ -25,12 +25,10 @@ static void hop_on(int diary, const char *line)
     while (clock_now() < end) {
         pid_t next = fork();
 
-        if (next > 0) {
+        if (next != 0) { /* where there is no room for one more process, nobody needs this one */
             _exit(0);
         }
-        if (next == 0) {
-            (void)setsid();
-        } /* else there is no room for a process just now: this one tries again */
+        (void)setsid();
         if (clock_now() >= write_at) {
             write_at = clock_now() + WRITE_EVERY;
             if (write(diary, line, strlen(line)) < 0) {

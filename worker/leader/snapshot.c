@@ -172,14 +172,15 @@ static int read_one_pass(int proc, struct snapshot *s)
 /*
  * This process and everything below it: no other one can belong to a run. What
  * loses its parent between the reading of our list and of its parent's is in
- * neither: so again, until a whole pass meets nobody new.
+ * neither: so again, until a pass meets nobody new. But not for ever: one that forks
+ * as fast as it can is new each time.
  */
 static int read_below_us(int proc, struct snapshot *s)
 {
     int rc = read_one(proc, "self", s);
     size_t before = 0;
 
-    while (rc == 0 && s->count > before) {
+    for (int pass = 0; rc == 0 && pass < PROCESS_TREE_PASSES && s->count > before; pass++) {
         before = s->count;
         rc = read_one_pass(proc, s);
     }
