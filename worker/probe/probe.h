@@ -45,7 +45,7 @@ struct probe {
     struct message_lead lead;
     mono_ns lead_at;
 
-    struct skew skew; /* of our clock and the database's; outlives its sessions */
+    struct skew skew; /* of our clock and the database's; outlives a session, not a server */
     enum skew_verdict skew_logged;
 
     uint64_t elections; /* which of them we seek in: the configuration's count */

@@ -193,6 +193,7 @@ static void compare_clocks(const struct shell *pg, const struct look *look, stru
 {
     struct probe *p = pg->probe;
     const struct skew_sight seen = {
+        .server = session_identity(pg->session),
         .asked_at = pg->asked_at,
         .answered_at = clock_now(),
         .ours = clock_wall(),
