@@ -1,8 +1,10 @@
 /* A fleet whose instances are not alike, and says so. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/backend.h"
 #include "tests/support/fleet.h"
 #include "tests/support/text.h"
 
@@ -65,6 +67,41 @@ Test(mixed, a_follower_whose_jobs_the_leader_does_not_have_says_so_until_it_has_
     cr_expect_not(is_warned(B, unserved));
     cr_expect_eq(diary_terms(&fleet.diary), 1, "the reload was to keep the term");
     free(job);
+    fleet_check(&fleet);
+}
+
+static char hash_before[32];
+
+static bool jobs_are_told(void *conn)
+{
+    const char *hash = server_scalar(conn, "SELECT jobs_hash FROM pgbaton.election");
+
+    return hash != NULL && strcmp(hash, hash_before) != 0;
+}
+
+/* It may be held for longer than the leader waits for it at a time. */
+Test(mixed, a_leader_that_cannot_tell_its_new_jobs_tells_them_when_the_row_is_free_again)
+{
+    fleet_make(&fleet, 1, NULL);
+    fleet_begin(&fleet);
+    PGconn *conn = server_connect(&fleet.pg, "test");
+    PGconn *other = server_connect(&fleet.pg, "other");
+    (void)snprintf(hash_before, sizeof(hash_before), "%s",
+                   server_scalar(conn, "SELECT jobs_hash FROM pgbaton.election"));
+    election_row_hold(other);
+
+    char *job = text_format("%s[job more]\nschedule = manual\ncommand = true\n", fleet.diary.job);
+    reconfigure(A, &(struct instance_settings){.job = job});
+    instance_command(A, &told, "reload", NULL);
+    cr_assert_eq(told.code, 0, "%s%s", told.out, told.err);
+    instance_wait(A, "jobs_not_told", "");
+    server_do(other, "ROLLBACK");
+    cr_expect(wait_until(jobs_are_told, conn, WAIT_LIMIT));
+    cr_expect_eq(instance_logged(A, "jobs_not_told", ""), 1);
+    cr_expect_eq(diary_terms(&fleet.diary), 1, "the reload was to keep the term");
+    free(job);
+    PQfinish(other);
+    PQfinish(conn);
     fleet_check(&fleet);
 }
 

@@ -83,7 +83,7 @@ void term_announce(struct term *t);
 void term_stamp(struct term *t, const char *ended_as, const char *end_reason, bool key_held);
 
 /* term_jobs - the leader has other jobs now, of this hash: let the followers know. A failure is
- * only logged. */
+ * only logged, and it is tried again. */
 void term_jobs(struct term *t, uint64_t hash);
 
 void term_close(struct term *t); /* takes NULL */

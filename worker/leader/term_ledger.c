@@ -16,6 +16,9 @@
 
 /* More than the statement_timeout of the ledger's session: the server's own answer is better. */
 #define ANSWER_LIMIT DUR_S(12)
+/* What holds the election's row is most often a claim or an assertion, and short. Each attempt may
+ * keep the ledger for its lock_timeout: not too often. */
+#define JOBS_AGAIN_AFTER DUR_S(5)
 
 static struct term_ledger *of(struct term *t)
 {
@@ -234,9 +237,23 @@ static void stamp(struct term_ledger *l)
 static void on_jobs_told(void *ctx, PGresult *result)
 {
     struct term_ledger *l = ctx;
+    bool succeeded = PQresultStatus(result) == PGRES_COMMAND_OK;
+    bool log;
 
     term_ledger_grant(l, WISH_JOBS);
-    log_failure(l, "jobs_not_told", result);
+    switch (retell_answered(&l->retell, succeeded, l->term.jobs_hash, &log)) {
+    case RETELL_DONE:
+        break;
+    case RETELL_NOW:
+        l->wanted[WISH_JOBS] = true;
+        break;
+    case RETELL_LATER:
+        timer_arm(&l->jobs_again, clock_now() + JOBS_AGAIN_AFTER);
+        break;
+    }
+    if (log) {
+        log_failure(l, "jobs_not_told", result);
+    }
     term_ledger_proceed(l);
 }
 
@@ -249,6 +266,7 @@ static void tell_jobs(struct term_ledger *l)
     const struct term_sql about = term_ledger_sql(l, name, instance);
 
     term_sql_jobs(&about, l->term.epoch, l->term.jobs_hash, sql);
+    retell_asked(&l->retell, l->term.jobs_hash);
     term_ledger_ask(l, sql, on_jobs_told);
 }
 
@@ -335,17 +353,31 @@ static void ledger_announce(struct term *t)
 
 static void ledger_stamp(struct term *t)
 {
+    /* Nobody asks for the jobs of a term that is over, and they are not to keep its end waiting. */
+    timer_arm(&of(t)->jobs_again, MONO_NEVER);
+    of(t)->wanted[WISH_JOBS] = false;
     want(t, WISH_STAMP);
 }
 
+/* Before the opening is written there is nobody to tell: it has the hash. */
 static void ledger_jobs(struct term *t)
 {
+    if (epoch_equal(t->epoch, (struct epoch){0})) {
+        return;
+    }
+    timer_arm(&of(t)->jobs_again, MONO_NEVER);
     want(t, WISH_JOBS);
+}
+
+static void on_jobs_again(void *ctx)
+{
+    want(ctx, WISH_JOBS);
 }
 
 static void ledger_term_close(struct term *t)
 {
     ledger_close(of(t)->ledger);
+    timer_release(&of(t)->jobs_again);
     free(of(t));
 }
 
@@ -380,6 +412,8 @@ void term_ledger_start(struct term *t)
     int rc = schema_quote(t->options.config, l->schema, sizeof(l->schema));
 
     assert(rc == 0); /* the configuration refuses a longer name */
+    rc = timer_init(&l->jobs_again, t->loop, on_jobs_again, t);
+    assert(rc == 0);
     (void)snprintf(l->key_text, sizeof(l->key_text), "%" PRId64, t->options.config->election.key);
     l->ledger = ledger_open(t->loop, t->options.config, &t->options.address, &t->options.server,
                             t->options.seed, &events);

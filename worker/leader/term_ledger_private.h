@@ -10,7 +10,9 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 
+#include "common/timer.h"
 #include "worker/leader/ledger.h"
+#include "worker/leader/retell.h"
 #include "worker/leader/term.h"
 #include "worker/leader/term_sql.h"
 
@@ -41,7 +43,9 @@ struct term_ledger {
     bool known;    /* the row as it is stored: the next two */
     struct epoch stored;
     struct server_identity stored_server;
-    unsigned changes; /* of the row by others, between reading and writing it */
+    unsigned changes;        /* of the row by others, between reading and writing it */
+    struct retell retell;    /* WISH_JOBS: */
+    struct timer jobs_again; /* is wished for again then; armed only after a failure */
     char schema[SCHEMA_MAX];
     char key_text[24];
 };
