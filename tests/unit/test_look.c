@@ -79,23 +79,25 @@ static const struct {
     struct look look;
     enum holder_kind kind;
     uint64_t jobs_hash;
-    bool misses;
+    enum unserved_sight unserved;
 } leaders[] = {
-    {"the same jobs",             {LEADS, .term = {TERM, .jobs_hash = 5}}, HOLDER_PGBATON, 5, false},
-    {"other jobs",                {LEADS, .term = {TERM, .jobs_hash = 6}}, HOLDER_PGBATON, 5, true},
-    {"a leader without any",      {LEADS, .term = {TERM}},                 HOLDER_PGBATON, 5, true},
-    {"a follower without any",    {LEADS, .term = {TERM, .jobs_hash = 6}}, HOLDER_PGBATON, 0, false},
-    {"what we lead ourselves",    {LEADS, .term = {TERM, .jobs_hash = 6}}, HOLDER_OURS,    5, false},
-    {"a term that is over",       {LEADS, .term = {TERM, .jobs_hash = 6, .ended = true}}, HOLDER_PGBATON, 5, false},
-    {"a key that is held by nobody", {.term = {TERM, .jobs_hash = 6}},     HOLDER_NOBODY,  5, false},
+    {"the same jobs",             {LEADS, .term = {TERM, .jobs_hash = 5}}, HOLDER_PGBATON, 5, UNSERVED_NONE},
+    {"other jobs",                {LEADS, .term = {TERM, .jobs_hash = 6}}, HOLDER_PGBATON, 5, UNSERVED_SOME},
+    {"a leader without any",      {LEADS, .term = {TERM}},                 HOLDER_PGBATON, 5, UNSERVED_SOME},
+    {"a follower without any",    {LEADS, .term = {TERM, .jobs_hash = 6}}, HOLDER_PGBATON, 0, UNSERVED_NONE},
+    {"what we lead ourselves",    {LEADS, .term = {TERM, .jobs_hash = 6}}, HOLDER_OURS,    5, UNSERVED_NONE},
+    {"a term that is over",       {LEADS, .term = {TERM, .jobs_hash = 6, .ended = true}}, HOLDER_PGBATON, 5, UNSERVED_UNKNOWN},
+    {"a key that is held by nobody", {.term = {TERM, .jobs_hash = 6}},     HOLDER_NOBODY,  5, UNSERVED_UNKNOWN},
+    {"a key that another program has", {LEADS, .term = {TERM, .jobs_hash = 6}}, HOLDER_FOREIGN, 5, UNSERVED_UNKNOWN},
+    {"a term that cannot be read", {LEADS},                                HOLDER_PGBATON, 5, UNSERVED_UNKNOWN},
 };
 /* clang-format on */
 
 Test(look, tells_a_leader_that_has_other_jobs)
 {
     for (size_t i = 0; i < sizeof(leaders) / sizeof(leaders[0]); i++) {
-        cr_expect(look_misses_jobs(&leaders[i].look, leaders[i].kind, leaders[i].jobs_hash) ==
-                      leaders[i].misses,
+        cr_expect(look_unserved(&leaders[i].look, leaders[i].kind, leaders[i].jobs_hash) ==
+                      leaders[i].unserved,
                   "%s", leaders[i].title);
     }
 }

@@ -185,8 +185,14 @@ enum holder_kind look_kind(const struct look *look, uint64_t incarnation, int lo
     return HOLDER_FOREIGN;
 }
 
-bool look_misses_jobs(const struct look *look, enum holder_kind kind, uint64_t jobs_hash)
+enum unserved_sight look_unserved(const struct look *look, enum holder_kind kind,
+                                  uint64_t jobs_hash)
 {
-    return kind == HOLDER_PGBATON && look_is_holder(&look->term, &look->key.session) &&
-           jobs_hash != 0 && look->term.jobs_hash != jobs_hash;
+    if (kind == HOLDER_OURS) {
+        return UNSERVED_NONE;
+    }
+    if (kind != HOLDER_PGBATON || !look_is_holder(&look->term, &look->key.session)) {
+        return UNSERVED_UNKNOWN;
+    }
+    return jobs_hash == 0 || look->term.jobs_hash == jobs_hash ? UNSERVED_NONE : UNSERVED_SOME;
 }

@@ -15,6 +15,7 @@
 #include "common/config.h"
 #include "common/message.h"
 #include "worker/probe/stuck.h"
+#include "worker/probe/unserved.h"
 
 struct look_holder {
     struct stuck_sight session; /* pid 0: nobody */
@@ -67,8 +68,9 @@ bool look_is_holder(const struct look_term *term, const struct stuck_sight *hold
  */
 enum holder_kind look_kind(const struct look *look, uint64_t incarnation, int lock_pid);
 
-/* look_misses_jobs - does another instance lead with another set of jobs than ours (its hash), so
- * that some of ours may be run by nobody? */
-bool look_misses_jobs(const struct look *look, enum holder_kind kind, uint64_t jobs_hash);
+/* look_unserved - does another instance lead with another set of jobs than ours (its hash), so that
+ * some of ours may be run by nobody? */
+enum unserved_sight look_unserved(const struct look *look, enum holder_kind kind,
+                                  uint64_t jobs_hash);
 
 #endif

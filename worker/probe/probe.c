@@ -229,6 +229,7 @@ static void elect_anew(struct probe *p, struct config *next)
     p->fleet_sent = false;
     p->shown = (struct board_probe){0};
     p->skew = (struct skew){0};
+    p->unserved = (struct unserved){0};
     scoreboard_put_probe(p->child->board, &p->shown);
     open_shell(p);
 }

@@ -19,6 +19,7 @@
 #include "worker/probe/seat.h"
 #include "worker/probe/shell.h"
 #include "worker/probe/skew.h"
+#include "worker/probe/unserved.h"
 
 struct probe {
     struct child *child;
@@ -47,6 +48,8 @@ struct probe {
 
     struct skew skew; /* of our clock and the database's; outlives a session, not a server */
     enum skew_verdict skew_logged;
+
+    struct unserved unserved; /* jobs of ours */
 
     uint64_t elections; /* which of them we seek in: the configuration's count */
     struct epoch seen;  /* the latest epoch, on whichever server */

@@ -237,7 +237,7 @@ static struct sight sight_of(struct shell *pg, const struct look *look)
     if (look_is_holder(&look->term, &look->key.session)) {
         memcpy(sight.instance, look->term.instance, sizeof(sight.instance));
     }
-    sight.jobs_differ = look_misses_jobs(look, sight.holder, config_jobs_hash(pg->probe->cfg));
+    sight.unserved = look_unserved(look, sight.holder, config_jobs_hash(pg->probe->cfg));
     compare_clocks(pg, look, &sight);
     return sight;
 }

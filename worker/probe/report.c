@@ -94,16 +94,16 @@ static void log_holder(const struct probe *p, const struct sight *seen)
     }
 }
 
-/* Of ours, what the leader has not is run by nobody: wrong once, at a reload of the fleet; wrong
- * for good where two services share an election. */
-static void log_jobs(const struct probe *p, const struct sight *seen)
+/* Of ours, what the leader has not is run by nobody: so for a moment while a new version is rolled
+ * out, for good where two services share an election. */
+static void log_jobs(const struct probe *p, const struct sight *seen, bool unserved)
 {
-    if (seen->jobs_differ && p->shown.jobs_differ == 0) {
+    if (unserved && p->shown.jobs_differ == 0) {
         log_error("jobs_unserved",
                   "election=%s leader=%s hint=\"the leader has another set of jobs: what only we "
                   "have is run by nobody; two services need two elections\"",
                   log_text(p->cfg->election.name).is, log_text(seen->instance).is);
-    } else if (!seen->jobs_differ && p->shown.jobs_differ != 0) {
+    } else if (!unserved && p->shown.jobs_differ != 0) {
         log_info("jobs_served", "election=%s", log_text(p->cfg->election.name).is);
     }
 }
@@ -118,15 +118,16 @@ void report_sight(struct probe *p, const struct sight *seen)
         .epoch = p->leads ? p->lead.epoch : (struct epoch){0},
         .clock_wrong = seen->skew == SKEW_OURS,
     };
+    bool unserved = unserved_look(&p->unserved, seen->unserved, clock_now());
 
     log_clock(p, seen);
     log_holder(p, seen);
-    log_jobs(p, seen);
+    log_jobs(p, seen, unserved);
     p->shown.database = DATABASE_UP;
     p->shown.holder = seen->holder;
     p->shown.holder_pid = seen->holder_pid;
     p->shown.heir_waits = seen->seat_other;
-    p->shown.jobs_differ = seen->jobs_differ;
+    p->shown.jobs_differ = unserved;
     p->shown.looked_at = clock_wall();
     p->shown.clock_offset_ns = seen->clock_offset;
     p->shown.server_clock_wrong = seen->skew == SKEW_SERVERS;
@@ -184,6 +185,7 @@ void report_down(struct probe *p, bool refused, const char *text)
     fleet.holder = HOLDER_UNKNOWN;
     fleet.heir_waits = 0;
     fleet.witness = WITNESS_UNKNOWN;
+    (void)unserved_look(&p->unserved, UNSERVED_UNKNOWN, clock_now());
 
     /* People read it in the status too, where no password may be. */
     mask(text, p->shown.reason, sizeof(p->shown.reason));

@@ -12,6 +12,7 @@
 
 #include "common/message.h"
 #include "worker/probe/skew.h"
+#include "worker/probe/unserved.h"
 
 struct probe;
 struct shell; /* each kind has its own */
@@ -28,8 +29,8 @@ struct sight {
     char instance[INSTANCE_MAX];
     dur_ns clock_offset; /* ours minus the database's */
     enum skew_verdict skew;
-    bool jobs_differ; /* the leader has another set of jobs than we have */
-    bool poll;        /* the lock queue cannot be waited in */
+    enum unserved_sight unserved; /* jobs of ours */
+    bool poll;                    /* the lock queue cannot be waited in */
 };
 
 struct shell_kind {
