@@ -120,14 +120,6 @@ Test(clock, of_the_server_that_is_stepped_back_by_an_hour_ends_no_term)
     cr_expect_eq(diary_terms(&fleet.diary), 2);
 }
 
-static bool somebody_ended_the_leader(void *ctx)
-{
-    (void)ctx;
-    return instance_logged(B, "session_ended", "was=leader") +
-               instance_logged(C, "session_ended", "was=leader") >
-           0;
-}
-
 /* The server has armed its timers for moments that are now an hour away: that of the leader's
  * lease, and that of the slice in which the heir waits. Another one may become the heir for that.
  */
@@ -144,20 +136,12 @@ Test(clock, of_the_server_that_is_stepped_back_while_the_leader_is_cut_off_does_
 
     cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     goes_on(instances_wait_leader(B, 2));
-    cr_expect(wait_until(somebody_ended_the_leader, NULL, WAIT_LIMIT), "it ended by itself");
     relay_stop(&relay);
     fleet_check(&fleet);
 }
 
-/* Anybody does, both may be at it at once, and the seat may be taken before they say so. */
-static bool somebody_ended_the_heir(void *ctx)
-{
-    (void)ctx;
-    return instance_logged(A, "session_ended", "was=heir") +
-               instance_logged(C, "session_ended", "was=heir") >
-           0;
-}
-
+/* Without the two leases' rule the seat is taken for an hour: but where the server takes its last
+ * heartbeat after the step, for a lease only. So who ended the session is not asked. */
 Test(clock, of_the_server_that_is_stepped_back_while_the_heir_is_cut_off_does_not_keep_its_seat)
 {
     with_clock_of_server(3);
@@ -170,7 +154,6 @@ Test(clock, of_the_server_that_is_stepped_back_while_the_heir_is_cut_off_does_no
     wall_clock_set(&wrong, -AN_HOUR);
 
     instance_wait(C, "seat_taken", "");
-    cr_expect(wait_until(somebody_ended_the_heir, NULL, WAIT_LIMIT), "it ended by itself");
     cr_expect_eq(diary_terms(&fleet.diary), 1);
     program_kill_tree(&A->supervisor);
     instance_wait(C, "elected", "");
