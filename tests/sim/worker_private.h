@@ -42,7 +42,6 @@ struct term_model {
     struct epoch epoch;
     bool clean;
     bool tail_lost;
-    struct server_identity server;
 };
 
 enum jobs_mode { JOBS_OFF, JOBS_GOING, JOBS_DRAINING, JOBS_TERMINATED, JOBS_KILLED };
