@@ -31,8 +31,12 @@ struct origin {
 
 enum database_kind { DATABASE_POSTGRES, DATABASE_SQLITE, DATABASE_NONE };
 enum election_mode { MODE_HEIR, MODE_POLL };
-enum job_action { ACTION_COMMAND, ACTION_EXEC };
+enum job_action { ACTION_COMMAND, ACTION_EXEC, ACTION_SQL };
 enum job_output { OUTPUT_LOG, OUTPUT_NONE, OUTPUT_FILE };
+enum job_overlap { OVERLAP_SKIP, OVERLAP_QUEUE, OVERLAP_REPLACE, OVERLAP_ALLOW };
+enum job_missed { MISSED_ONCE, MISSED_SKIP, MISSED_ALL };
+enum job_interrupt { INTERRUPT_SKIP, INTERRUPT_RERUN };
+enum job_record { RECORD_ALL, RECORD_FAILURES };
 
 /* Strings are owned by the config; one that is not set is NULL unless said otherwise. */
 struct config_pgbaton {
@@ -70,13 +74,27 @@ struct config_election {
     dur_ns backoff_max;
 };
 
+/* What [jobs] says of all of them together. */
+struct config_runs {
+    int max_running;      /* runs at the same time, services not counted */
+    dur_ns history;       /* a run is kept for so long after its end, */
+    int history_runs;     /* and so many of a job at most */
+    int64_t output_limit; /* bytes kept of what a run prints, half of them from its end; 0: none */
+};
+
+/* Exit codes that mean success: bit N % 64 of word N / 64. */
+struct exit_codes {
+    uint64_t bits[4];
+};
+
 struct config_job {
     const char *name;
     struct origin origin; /* of its section header */
     struct schedule schedule;
     const char *schedule_text;
     enum job_action action;
-    const char *command; /* ACTION_COMMAND: the text; ACTION_EXEC: the words as written */
+    const char *command; /* ACTION_COMMAND: the text; ACTION_EXEC: the words as written; ACTION_SQL:
+                            the statements */
     char **words;        /* what to exec, NULL-terminated: for command: shell words and the text */
     dur_ns timeout;      /* 0: none */
     dur_ns grace;
@@ -90,6 +108,22 @@ struct config_job {
     bool pass_database;
     enum job_output output;
     const char *output_file; /* OUTPUT_FILE only */
+    enum job_overlap overlap;
+    enum job_missed missed;
+    dur_ns missed_window;
+    int missed_max;
+    enum job_interrupt on_interrupt;
+    int retries;
+    dur_ns retry_delay;
+    struct exit_codes success_codes;
+    const char *mutex;
+    const char *sql_role; /* ACTION_SQL only, as the next */
+    bool sql_transaction;
+    const char *on_failure; /* texts for the shell; NULL: none */
+    const char *on_recovery;
+    const char *on_success;
+    bool critical;
+    enum job_record record;
     bool enabled;
     uint64_t hash; /* of the whole definition: a changed one is another job */
 };
@@ -99,6 +133,7 @@ struct config {
     struct config_database database;
     struct config_election election;
     bool jobs_enabled;
+    struct config_runs runs;
     struct config_job *jobs; /* in the order of the file */
     size_t job_count;
     uint64_t hash;                  /* of what one fleet shares: not [pgbaton], not the dsn */

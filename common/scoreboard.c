@@ -62,25 +62,6 @@ const char *board_role_name(enum board_role role)
     return "unknown"; /* a number out of the shared memory */
 }
 
-const char *board_outcome_name(enum board_outcome outcome)
-{
-    switch (outcome) {
-    case OUTCOME_NONE:
-        return "";
-    case OUTCOME_SUCCEEDED:
-        return "succeeded";
-    case OUTCOME_FAILED:
-        return "failed";
-    case OUTCOME_TIMED_OUT:
-        return "timed_out";
-    case OUTCOME_CANCELLED:
-        return "cancelled";
-    case OUTCOME_SKIPPED:
-        return "skipped";
-    }
-    return "unknown";
-}
-
 static struct scoreboard *new_board(int fd, int protection)
 {
     struct scoreboard *b = calloc(1, sizeof(*b));

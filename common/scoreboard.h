@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/identity.h"
 #include "common/message.h"
+#include "common/outcome.h"
 
 enum board_role {
     ROLE_FOLLOWER,
@@ -94,17 +95,6 @@ struct board_worker {
     char containment[192];  /* what the worker holds its jobs with */
 };
 
-enum board_outcome {
-    OUTCOME_NONE,
-    OUTCOME_SUCCEEDED,
-    OUTCOME_FAILED,
-    OUTCOME_TIMED_OUT,
-    OUTCOME_CANCELLED,
-    OUTCOME_SKIPPED
-};
-const char *board_outcome_name(
-    enum board_outcome outcome); /* "", "succeeded", "failed", "timed_out", ... */
-
 enum { BOARD_JOBS_MAX = 16384 }; /* rows; untouched ones cost no memory */
 
 /* One row a job, in the order of the configuration. Written by the worker. */
@@ -112,7 +102,7 @@ struct board_job {
     char name[JOB_NAME_MAX];
     uint32_t running;
     int32_t pid;
-    uint32_t last_outcome; /* enum board_outcome */
+    uint32_t last_outcome; /* enum outcome */
     int32_t last_code;     /* exit code, or 128 + signal */
     wall_ns last_started_at;
     wall_ns last_ended_at;

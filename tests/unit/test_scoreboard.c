@@ -186,7 +186,7 @@ Test(scoreboard, names)
     cr_expect_str_eq(board_role_name(ROLE_FOLLOWER), "follower");
     cr_expect_str_eq(board_role_name(ROLE_STANDING_DOWN), "standing-down");
     cr_expect_str_eq(board_role_name(99), "unknown");
-    cr_expect_str_eq(board_outcome_name(OUTCOME_NONE), "");
-    cr_expect_str_eq(board_outcome_name(OUTCOME_TIMED_OUT), "timed_out");
-    cr_expect_str_eq(board_outcome_name(99), "unknown");
+    cr_expect_str_eq(outcome_name(OUTCOME_NONE), "");
+    cr_expect_str_eq(outcome_name(OUTCOME_TIMED_OUT), "timed_out");
+    cr_expect_str_eq(outcome_name(99), "unknown");
 }

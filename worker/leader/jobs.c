@@ -180,7 +180,7 @@ static void start(struct jobs *jobs, struct job *job, wall_ns scheduled_at)
     }
 }
 
-static enum board_outcome outcome_of(const struct job *job, int code)
+static enum outcome outcome_of(const struct job *job, int code)
 {
     switch (job->plan.why) {
     case STOP_TIMEOUT:
@@ -196,7 +196,7 @@ static enum board_outcome outcome_of(const struct job *job, int code)
     return code == 0 ? OUTCOME_SUCCEEDED : OUTCOME_FAILED;
 }
 
-static void log_end(const struct job *job, enum board_outcome outcome, mono_ns now)
+static void log_end(const struct job *job, enum outcome outcome, mono_ns now)
 {
     const struct run *run = job->run;
     bool bad = outcome == OUTCOME_FAILED || outcome == OUTCOME_TIMED_OUT;
@@ -205,7 +205,7 @@ static void log_end(const struct job *job, enum board_outcome outcome, mono_ns n
     log_event(bad ? LEVEL_WARN : LEVEL_INFO, "job_ended",
               "job=%s run=%s pid=%d code=%d outcome=%s%s%s seconds=%.3f",
               log_text(job->board.name).is, run->id, (int)run->pid, run_code(run),
-              board_outcome_name(outcome), why[0] != '\0' ? " reason=" : "", why,
+              outcome_name(outcome), why[0] != '\0' ? " reason=" : "", why,
               (double)(now - run->started_at) / (double)DUR_S(1));
 }
 
@@ -213,7 +213,7 @@ void jobs_end_run(struct jobs *jobs, struct job *job)
 {
     struct run *run = job->run;
     mono_ns now = clock_now();
-    enum board_outcome outcome = outcome_of(job, run_code(run));
+    enum outcome outcome = outcome_of(job, run_code(run));
 
     assert(run->reaped);
     assert(jobs->running > 0);

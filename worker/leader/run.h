@@ -19,13 +19,9 @@
 #include "common/config.h"
 #include "worker/leader/account.h"
 #include "worker/leader/cgroup.h"
+#include "worker/leader/ledger.h"
 #include "worker/leader/output.h"
 #include "worker/leader/snapshot.h"
-
-enum {
-    RUN_ID_MAX = 80,
-    RUN_REASON_MAX = 700,
-};
 
 struct run {
     struct run *next; /* in the table by pid */

@@ -41,7 +41,7 @@ const char *term_ledger_said(const PGresult *result)
 void term_ledger_ask(struct term_ledger *l, const char *sql,
                      void (*on_answer)(void *ctx, PGresult *result))
 {
-    struct session *s = ledger_session(l->ledger);
+    struct session *s = ledger_connection_session(l->ledger);
 
     assert(s != NULL);
     l->asking = true;
@@ -51,7 +51,7 @@ void term_ledger_ask(struct term_ledger *l, const char *sql,
 static void ask_with(struct term_ledger *l, const char *sql, int count, const char *const *values,
                      void (*on_answer)(void *ctx, PGresult *result))
 {
-    struct session *s = ledger_session(l->ledger);
+    struct session *s = ledger_connection_session(l->ledger);
 
     assert(s != NULL);
     l->asking = true;
@@ -67,7 +67,7 @@ void term_ledger_grant(struct term_ledger *l, enum wish wish)
 /* A quoted literal, for messages of several statements, which take no parameters. */
 static void quote(const struct term_ledger *l, const char *text, char ret_literal[LITERAL_MAX])
 {
-    PGconn *connection = session_connection(ledger_session(l->ledger));
+    PGconn *connection = session_connection(ledger_connection_session(l->ledger));
     char *literal = PQescapeLiteral(connection, text, strlen(text));
 
     /* Longer than any label can become; an empty one is refused by the server. */
@@ -283,7 +283,7 @@ void term_ledger_proceed(struct term_ledger *l)
         [WISH_STAMP] = stamp,
         [WISH_JOBS] = tell_jobs,
     };
-    struct session *s = ledger_session(l->ledger);
+    struct session *s = ledger_connection_session(l->ledger);
 
     if (l->asking) {
         return;
@@ -294,7 +294,7 @@ void term_ledger_proceed(struct term_ledger *l)
             return;
         }
         if (l->wanted[w]) {
-            ledger_hurry(l->ledger);
+            ledger_connection_hurry(l->ledger);
         }
     }
 }
@@ -376,7 +376,7 @@ static void on_jobs_again(void *ctx)
 
 static void ledger_term_close(struct term *t)
 {
-    ledger_close(of(t)->ledger);
+    ledger_connection_close(of(t)->ledger);
     timer_release(&of(t)->jobs_again);
     free(of(t));
 }
@@ -404,7 +404,7 @@ struct term *term_ledger_new(void)
 void term_ledger_start(struct term *t)
 {
     struct term_ledger *l = of(t);
-    const struct ledger_events events = {
+    const struct ledger_connection_events events = {
         .on_ready = on_ledger_ready,
         .on_down = on_ledger_down,
         .ctx = l,
@@ -415,7 +415,7 @@ void term_ledger_start(struct term *t)
     rc = timer_init(&l->jobs_again, t->loop, on_jobs_again, t);
     assert(rc == 0);
     (void)snprintf(l->key_text, sizeof(l->key_text), "%" PRId64, t->options.config->election.key);
-    l->ledger = ledger_open(t->loop, t->options.config, &t->options.address, &t->options.server,
-                            t->options.seed, &events);
+    l->ledger = ledger_connection_open(t->loop, t->options.config, &t->options.address,
+                                       &t->options.server, t->options.seed, &events);
     assert(l->ledger != NULL);
 }

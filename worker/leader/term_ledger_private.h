@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "common/timer.h"
-#include "worker/leader/ledger.h"
+#include "worker/leader/ledger_connection.h"
 #include "worker/leader/retell.h"
 #include "worker/leader/term.h"
 #include "worker/leader/term_sql.h"
@@ -35,7 +35,7 @@ enum wish {
 
 struct term_ledger {
     struct term term;
-    struct ledger *ledger;
+    struct ledger_connection *ledger;
     bool wanted[WISH_COUNT];
     bool asking;
     bool created;  /* the schema was created, or that was tried */

@@ -39,7 +39,7 @@ void term_opening_failed(struct term_ledger *l, const char *format, ...)
 /* Somebody's transaction holds the row: say so, and try the next slice. */
 static void blocked(struct term_ledger *l)
 {
-    int pid = session_backend_pid(ledger_session(l->ledger));
+    int pid = session_backend_pid(ledger_connection_session(l->ledger));
 
     l->term.events.on_blocked(l->term.events.ctx, pid);
     l->asking = false;

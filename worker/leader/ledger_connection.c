@@ -1,4 +1,4 @@
-#include "worker/leader/ledger.h"
+#include "worker/leader/ledger_connection.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -9,12 +9,12 @@
 
 #define RETRY_LEAST DUR_MS(200)
 
-struct ledger {
+struct ledger_connection {
     struct ev_loop *loop;
     const struct config *config;
     struct server_address address;
     struct server_identity expect;
-    struct ledger_events events;
+    struct ledger_connection_events events;
     struct session *session; /* NULL: waiting for the timer */
     bool ready;
     bool retrying; /* the timer stands for the next attempt */
@@ -25,7 +25,7 @@ struct ledger {
 
 static void on_ready(void *ctx)
 {
-    struct ledger *l = ctx;
+    struct ledger_connection *l = ctx;
 
     if (l->backoff.failures > 0) {
         log_info("ledger_up", "backend_pid=%d", session_backend_pid(l->session));
@@ -37,7 +37,7 @@ static void on_ready(void *ctx)
 
 static void on_failed(void *ctx, enum session_failure why, const char *text)
 {
-    struct ledger *l = ctx;
+    struct ledger_connection *l = ctx;
 
     (void)why;
     l->ready = false;
@@ -53,7 +53,7 @@ static void on_failed(void *ctx, enum session_failure why, const char *text)
 
 static void on_due(void *ctx)
 {
-    struct ledger *l = ctx;
+    struct ledger_connection *l = ctx;
     const struct session_options options = {
         .config = l->config,
         .purpose = SESSION_LEDGER,
@@ -69,12 +69,13 @@ static void on_due(void *ctx)
     assert(l->session != NULL);
 }
 
-struct ledger *ledger_open(struct ev_loop *loop, const struct config *config,
-                           const struct server_address *address,
-                           const struct server_identity *expect, uint64_t seed,
-                           const struct ledger_events *events)
+struct ledger_connection *ledger_connection_open(struct ev_loop *loop, const struct config *config,
+                                                 const struct server_address *address,
+                                                 const struct server_identity *expect,
+                                                 uint64_t seed,
+                                                 const struct ledger_connection_events *events)
 {
-    struct ledger *l = calloc(1, sizeof(*l));
+    struct ledger_connection *l = calloc(1, sizeof(*l));
 
     if (l == NULL) {
         return NULL;
@@ -94,19 +95,19 @@ struct ledger *ledger_open(struct ev_loop *loop, const struct config *config,
     return l;
 }
 
-struct session *ledger_session(const struct ledger *l)
+struct session *ledger_connection_session(const struct ledger_connection *l)
 {
     return l->ready ? l->session : NULL;
 }
 
-void ledger_hurry(struct ledger *l)
+void ledger_connection_hurry(struct ledger_connection *l)
 {
     if (l->retrying) {
         timer_arm(&l->timer, clock_now());
     }
 }
 
-void ledger_close(struct ledger *l)
+void ledger_connection_close(struct ledger_connection *l)
 {
     if (l == NULL) {
         return;
