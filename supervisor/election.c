@@ -107,6 +107,20 @@ static void heir_ends(struct election *e, enum end_reason reason, struct electio
     stand_down_at_once(e, reason, out);
 }
 
+/*
+ * Asked for. A campaign ends at once; but the key may have been granted with the
+ * news on its way, and then there are jobs, which may take the time that those of
+ * any leader may take. So only our own patience is that of a campaign, until
+ * ELECTED comes.
+ */
+static void heir_is_asked_to_end(struct election *e, enum end_reason reason,
+                                 struct election_actions *out)
+{
+    election_leave(e, out);
+    stand_down_graceful(e, reason, out);
+    e->deadline = e->now + ELECTION_AT_ONCE + ELECTION_ANSWER_SLACK;
+}
+
 static void heir(struct election *e, const struct election_event *event,
                  struct election_actions *out)
 {
@@ -129,12 +143,14 @@ static void heir(struct election *e, const struct election_event *event,
         }
         return;
     case ELECTION_CLOCK_WRONG:
-        heir_ends(e, END_CLOCK, out);
+        heir_is_asked_to_end(e, END_CLOCK, out);
         return;
     case ELECTION_ELECT_ANEW:
-        heir_ends(e, END_RELOAD, out);
+        heir_is_asked_to_end(e, END_RELOAD, out);
         return;
     case ELECTION_STOP:
+        heir_is_asked_to_end(e, END_STOP, out);
+        return;
     case ELECTION_STOP_NOW:
         heir_ends(e, END_STOP, out);
         return;
@@ -243,6 +259,7 @@ static void standing_down(struct election *e, const struct election_event *event
 
     if (event->type == ELECTION_ELECTED && !e->lock_kept) {
         election_take_office(e, event); /* crossed our order: it will answer with RELEASED */
+        e->deadline = e->over_by + ELECTION_ANSWER_SLACK;
     } else if (event->type == ELECTION_RENEWED && event->deadline > e->lease_deadline) {
         e->lease_deadline = event->deadline;
     } else if (event->type == ELECTION_STOP) {

@@ -532,3 +532,19 @@ Test(election, finds_its_way_back_from_everywhere)
         cr_expect_eq(e.state, ELECTION_FOLLOWER, "stuck in %s", election_state_name(e.state));
     }
 }
+
+/* Its jobs may run already, and have the same right to end by themselves. */
+Test(election, a_heir_that_was_elected_while_it_was_told_to_stop_drains_like_a_leader)
+{
+    struct election e = made_in(HEIR);
+
+    feed(&e, (struct election_event){.type = ELECTION_STOP});
+    cr_expect_eq(e.drain_until, T0 + usual.drain);
+    cr_expect_eq(e.deadline, T0 + ELECTION_AT_ONCE + ELECTION_ANSWER_SLACK,
+                 "a mere campaign has no time to take");
+
+    feed(&e, (struct election_event){
+                 .type = ELECTION_ELECTED, .epoch = EPOCH, .deadline = T0 + DUR_S(15)});
+    cr_expect_eq(e.state, ELECTION_STANDING_DOWN);
+    cr_expect_eq(e.deadline, T0 + usual.over + ELECTION_ANSWER_SLACK);
+}
