@@ -157,3 +157,8 @@ wall_ns schedule_next(const struct schedule *schedule, wall_ns after)
 
     return after > WALL_NEVER - ahead ? WALL_NEVER : after + ahead;
 }
+
+bool schedule_is_clocked(const struct schedule *schedule)
+{
+    return schedule->kind == SCHEDULE_EVERY;
+}

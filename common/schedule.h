@@ -33,6 +33,9 @@ struct schedule {
 int schedule_parse(const char *text, struct schedule *ret_schedule, char *reterr,
                    size_t reterr_size);
 
+/* schedule_is_clocked - does a clock start it? */
+bool schedule_is_clocked(const struct schedule *schedule);
+
 /* schedule_next - the first instant strictly after that one; WALL_NEVER for the
  * kinds that no clock starts. */
 wall_ns schedule_next(const struct schedule *schedule, wall_ns after);

@@ -1,11 +1,16 @@
 /*
- * job.h - what jobs.c, jobs_configure.c and jobs_stop.c share; nobody else includes it.
+ * job.h - what the files of the jobs share; nobody else includes it. jobs.c
+ * carries decisions out, jobs_configure.c has the table of jobs, jobs_ticks.c
+ * what becomes of a tick, jobs_ends.c what is written of its end, jobs_stop.c the ends of
+ * processes, jobs_load.c what the terms before have left, jobs_requests.c what people ask for, and
+ * jobs_ledger.c what is asked of the ledger, one question after the other.
  *
  * Runs in: worker.
  */
 #ifndef PGBATON_WORKER_LEADER_JOB_H
 #define PGBATON_WORKER_LEADER_JOB_H
 
+#include "common/backoff.h"
 #include "common/timer.h"
 #include "worker/leader/jobs.h"
 #include "worker/leader/run.h"
@@ -25,17 +30,36 @@ enum {
 #define UNKILLABLE_AFTER DUR_S(1)     /* then it is an error that names a process */
 #define ACCOUNT_AGAIN DUR_S(30) /* an account that was not found is looked up again after this */
 
+/* A run, from its tick on. Its memory is its own until it has ended or was dropped. */
+struct tick {
+    struct scheduler_run plan;
+    struct job *job;
+    char id[RUN_ID_MAX];
+    bool promotes;    /* its row is there: the claim takes it over */
+    bool claimed;     /* the ledger has granted it in this term */
+    unsigned changes; /* of the ledger, not written yet, that tell of it by address */
+    struct run *run;  /* NULL: no process */
+    bool lingers;     /* reaped, and waits for the end of its family */
+    bool unreported;  /* started, and the ledger has not been told */
+    struct tick *next_unreported;
+    struct tick *last_unreported;
+};
+
 struct job {
     struct scheduler_job plan;
     const struct config_job
-        *definition; /* NULL: no longer configured; kept until its run has ended */
+        *definition; /* NULL: no longer configured; kept until its runs have ended */
     uint64_t hash;
+    uint64_t schedule_hash;
+    bool rescheduled;              /* by the configuration that was taken last */
     const struct account *account; /* NULL: could not be looked up; tried again at the start */
     unsigned row;                  /* on the scoreboard */
-    struct run *run;               /* NULL: none */
-    bool lingers;                  /* reaped, and waits for the end of its family */
+    unsigned failures;             /* in a row, over terms */
+    unsigned ended;                /* runs, since its old ones were last pruned */
     bool listed;                   /* in the configuration that is being taken */
-    struct board_job board;        /* name too */
+    struct job **children;         /* jobs that start after it; owned; NULL: none */
+    unsigned child_count;
+    struct board_job board; /* name too */
 };
 
 /* What the worker asked for. Only rises until on_idle. */
@@ -55,6 +79,84 @@ struct known_account {
     char reason[256];
 };
 
+/* A mutex that jobs name; kept for the life of the worker, since runs may hold it over a reload. */
+struct named_mutex {
+    struct named_mutex *next;
+    struct scheduler_mutex plan;
+    char name[JOB_NAME_MAX];
+};
+
+/* A change that the ledger is to be told, with all that it points to. */
+struct change {
+    struct ledger_change is;
+    struct tick *tick; /* to be told when it is written; NULL: nobody */
+    char id[RUN_ID_MAX];
+    char parent[RUN_ID_MAX];
+    char job[JOB_NAME_MAX];
+    char reason[128];
+    char *result; /* owned, as the two below; NULL: none */
+    char *head;
+    char *tail;
+};
+
+struct job_change {
+    struct ledger_job_change is;
+    char job[JOB_NAME_MAX];
+};
+
+struct answer {
+    struct ledger_request_answer is;
+    char run_id[RUN_ID_MAX];
+    char text[256];
+};
+
+enum question { ASK_NOTHING, ASK_LOAD, ASK_CLAIM, ASK_WRITE, ASK_REQUESTS, ASK_PRUNE };
+
+/* What is asked of the ledger: one question at a time, and what waits to be asked. */
+struct asking {
+    struct ledger *ledger; /* NULL: none */
+    bool ready;
+    bool loaded;            /* the state of the jobs, in this term */
+    enum question question; /* the one that is not answered yet */
+    enum question before;   /* so that neither claims nor writes starve the others */
+    bool load_wanted;
+    bool requests_wanted;
+
+    struct tick **claims; /* owned; the first claims_asked of them are in the question */
+    size_t claim_count;
+    size_t claim_room;
+    size_t claims_asked;
+    struct ledger_claim *claim_batch; /* owned; LEDGER_BATCH_MAX */
+
+    struct change **changes; /* owned, and what they point to; changes_asked as above */
+    size_t change_count;
+    size_t change_room;
+    size_t changes_asked;
+    struct job_change *job_changes;
+    size_t job_change_count;
+    size_t job_change_room;
+    size_t job_changes_asked;
+    struct answer *answers;
+    size_t answer_count;
+    size_t answer_room;
+    size_t answers_asked;
+    struct ledger_change *change_batch; /* owned, as the two below: what the ledger is shown */
+    struct ledger_job_change *job_batch;
+    struct ledger_request_answer *answer_batch;
+
+    struct tick *unreported; /* first of those that have started */
+    struct tick *last_unreported;
+
+    mono_ns write_at;    /* changes are gathered until then */
+    mono_ns again_at;    /* after a failure: nothing is asked before */
+    mono_ns requests_at; /* look for requests though nobody called */
+    mono_ns prune_at;
+    size_t prune_row; /* of the job that is next */
+    struct backoff backoff;
+    bool failed; /* the last question failed, and that was said */
+    bool prune_failed;
+};
+
 struct jobs {
     struct ev_loop *loop;
     struct scoreboard *board; /* may be NULL */
@@ -64,7 +166,9 @@ struct jobs {
     struct scheduler scheduler;
     struct run_world world;
     struct epoch epoch;
-    uint64_t run_number; /* of the last run; unique in the life of the worker */
+    wall_ns unknown_until; /* ticks until then may have been run without a trace */
+    uint64_t run_number;   /* of the last run; unique in the life of the worker */
+    struct prng random;
 
     /* The table of jobs, all owned; the arrays have room for count. */
     struct job **list;
@@ -72,8 +176,15 @@ struct jobs {
     struct heap_item **ticks;
     struct heap_item **alarms;
     size_t count;
+    struct job **by_name; /* the same, sorted */
     struct known_account *accounts;
+    struct named_mutex *mutexes;
 
+    struct heap_item **starts; /* memory of the scheduler's heaps of runs; owned */
+    struct heap_item **run_alarms;
+    size_t run_room;
+
+    struct asking asking;
     struct run *by_pid[PID_BUCKETS];
     unsigned running;
     unsigned lingering;
@@ -81,6 +192,7 @@ struct jobs {
     dur_ns linger_wait;
 
     enum jobs_ending ending;
+    mono_ns over_by; /* ENDING_DRAIN: what is not written by then stays unwritten */
     bool swept; /* nothing of a job was alive when it was last looked at, and none started since */
     bool sweeping; /* killing every descendant until none is left */
     mono_ns sweep_at;
@@ -100,18 +212,71 @@ struct jobs {
 /* jobs.c */
 void jobs_arm(struct jobs *jobs);       /* set the timers for whatever comes next */
 void jobs_turn_soon(struct jobs *jobs); /* the next turn of the loop looks at everything */
-void jobs_show(struct jobs *jobs, struct job *job); /* put its row on the scoreboard */
-void jobs_end_run(struct jobs *jobs, struct job *job);
+void jobs_show(struct jobs *jobs, struct job *job);      /* put its row on the scoreboard */
 const struct snapshot *jobs_snapshot(struct jobs *jobs); /* NULL: /proc could not be read */
 void jobs_forget_snapshot(struct jobs *jobs);
+/* A worker that has no memory for its table of jobs cannot go on; it is fenced and started again.
+ */
+void *jobs_must_have(void *memory);
+/* array has room for one more than count; grown where it has not. */
+void *jobs_grow(void *array, size_t count, size_t *room, size_t size);
+
+/* jobs_ticks.c */
+struct tick *jobs_make_tick(struct jobs *jobs, struct job *job, const char *id,
+                            const struct scheduler_about *about);
+void jobs_drop_tick(struct jobs *jobs, struct tick *tick);
+void jobs_new_id(struct jobs *jobs, char ret_id[RUN_ID_MAX]);
+void jobs_carry_out_tick(struct jobs *jobs, const struct scheduler_decision *decision);
+void jobs_carry_out_leave(struct jobs *jobs, const struct scheduler_decision *decision);
+void jobs_carry_out_record(struct jobs *jobs, const struct scheduler_decision *decision);
+void jobs_carry_out_start(struct jobs *jobs, struct tick *tick);
+void jobs_carry_out_wait(struct jobs *jobs, struct tick *tick, const char *reason);
+void jobs_carry_out_promote(struct jobs *jobs, struct tick *tick);
+void jobs_carry_out_drop(struct jobs *jobs, struct tick *tick, enum outcome outcome,
+                         const char *reason);
+void jobs_carry_out_hand_over(struct jobs *jobs, struct tick *tick);
+void jobs_end_run(struct jobs *jobs, struct tick *tick);
+
+/* jobs_ends.c */
+void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, const char *reason);
+
+/* A run of another leader's: what follows from it. */
+void jobs_follow_interrupted(struct jobs *jobs, struct job *job, const struct ledger_open_run *run);
 
 /* jobs_configure.c */
+struct job *jobs_find(const struct jobs *jobs, const char *name); /* NULL: none */
 const struct account *jobs_account(struct jobs *jobs, const char *user, char *reterr, size_t size);
 void jobs_forget_accounts(struct known_account *accounts);
+void jobs_free_job(struct job *job);
+
+/* jobs_load.c */
+void jobs_begin_history(struct jobs *jobs, struct job *job, wall_ns now);
+void jobs_take_state(struct jobs *jobs, const struct ledger_state *state);
+
+/* jobs_requests.c */
+const char *jobs_request_name(enum ledger_request_kind kind);
+void jobs_take_requests(struct jobs *jobs, const struct ledger_request *requests, size_t count);
+
+/* jobs_ledger.c */
+void jobs_ask_load(struct jobs *jobs);
+void jobs_ask_claim(struct jobs *jobs, struct tick *tick);
+struct change *jobs_ask_change(struct jobs *jobs, enum ledger_change_kind kind, const char *id,
+                               enum outcome outcome, const char *reason);
+void jobs_ask_job_change(struct jobs *jobs, const char *job,
+                         const struct ledger_job_change *change);
+void jobs_ask_answer(struct jobs *jobs, int64_t request, bool done, const char *run_id,
+                     const char *text);
+void jobs_report_start(struct jobs *jobs, struct tick *tick);
+void jobs_forget_report(struct jobs *jobs, struct tick *tick); /* true end comes instead */
+void jobs_forget_tick(struct jobs *jobs, struct tick *tick);   /* no claim or change tells of it */
+void jobs_ask_now(struct jobs *jobs); /* ask what is due; when a turn of the loop has ended */
+mono_ns jobs_ask_next(const struct jobs *jobs); /* when there may be something to ask */
+bool jobs_asked_all(const struct jobs *jobs);   /* nothing waits to be written, or to be answered */
+void jobs_forget_questions(struct jobs *jobs);
 
 /* jobs_stop.c */
-void jobs_carry_out_term(struct jobs *jobs, struct job *job);
-void jobs_carry_out_kill(struct jobs *jobs, struct job *job);
+void jobs_carry_out_term(struct jobs *jobs, struct tick *tick);
+void jobs_carry_out_kill(struct jobs *jobs, struct tick *tick);
 void jobs_take_dead(struct jobs *jobs, pid_t helper); /* waitpid until there is no more */
 void jobs_look_at_lingering(struct jobs *jobs, mono_ns now);
 void jobs_sweep_start(struct jobs *jobs, mono_ns now);

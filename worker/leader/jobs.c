@@ -56,6 +56,8 @@ struct jobs *jobs_new(struct ev_loop *loop, struct scoreboard *board,
     jobs->linger_at = MONO_NEVER;
     jobs->sweep_at = MONO_NEVER;
     scheduler_init(&jobs->scheduler, seed);
+    prng_seed(&jobs->random, seed + 1);
+    jobs_forget_questions(jobs);
     if (timer_init(&jobs->mono_timer, loop, on_due, jobs) < 0 ||
         timer_init_wall(&jobs->wall_timer, loop, on_due, on_clock_set, jobs) < 0) {
         jobs_free(jobs);
@@ -77,9 +79,19 @@ void jobs_free(struct jobs *jobs)
     cgroup_sweep(&jobs->world.cgroup);
     timer_release(&jobs->mono_timer);
     timer_release(&jobs->wall_timer);
+    jobs_forget_questions(jobs);
     for (size_t i = 0; i < jobs->count; i++) {
-        free(jobs->list[i]);
+        jobs_free_job(jobs->list[i]);
     }
+    while (jobs->mutexes != NULL) {
+        struct named_mutex *next = jobs->mutexes->next;
+
+        free(jobs->mutexes);
+        jobs->mutexes = next;
+    }
+    free(jobs->starts);
+    free(jobs->run_alarms);
+    free(jobs->by_name);
     free(jobs->list);
     free(jobs->plans);
     free(jobs->ticks);
@@ -106,198 +118,119 @@ void jobs_forget_snapshot(struct jobs *jobs)
     }
 }
 
+void *jobs_must_have(void *memory)
+{
+    if (memory == NULL) {
+        log_error("out_of_memory", "%s", "for=jobs");
+        abort();
+    }
+    return memory;
+}
+
+void *jobs_grow(void *array, size_t count, size_t *room, size_t size)
+{
+    if (count < *room) {
+        return array;
+    }
+    *room = *room == 0 ? 16 : *room * 2;
+    return jobs_must_have(reallocarray(array, *room, size));
+}
+
 void jobs_show(struct jobs *jobs, struct job *job)
 {
-    job->board.running = job->run != NULL;
-    job->board.pid = job->run != NULL ? job->run->pid : 0;
-    job->board.next_at = job->plan.tick.key;
+    job->board.running = 0;
+    job->board.pid = 0;
+    job->board.next_at = job->plan.next_tick;
+    for (const struct scheduler_run *run = job->plan.runs; run != NULL; run = run->next) {
+        const struct tick *tick = run->owner;
+
+        if (tick->run != NULL) {
+            job->board.running++;
+            job->board.pid = tick->run->pid;
+        }
+    }
     if (jobs->board != NULL && job->definition != NULL && job->row < BOARD_JOBS_MAX) {
         scoreboard_put_job(jobs->board, job->row, &job->board);
     }
 }
 
-/* ---- A run begins and ends. ---- */
-
-static void start_failed(struct jobs *jobs, struct job *job, const char *reason)
-{
-    log_error("job_failed_to_start", "job=%s epoch=%s reason=%s", log_text(job->board.name).is,
-              epoch_text(jobs->epoch).is, log_text(reason).is);
-    job->board.last_outcome = OUTCOME_FAILED;
-    job->board.last_code = 127; /* what a shell says of a command that it cannot run */
-    job->board.failures++;
-    scheduler_ended(&jobs->scheduler, &job->plan, clock_now());
-    jobs_show(jobs, job);
-}
-
-static void run_began(struct jobs *jobs, struct job *job)
-{
-    struct run *run = job->run;
-    struct run **bucket = &jobs->by_pid[(unsigned)run->pid % PID_BUCKETS];
-
-    run->next = *bucket;
-    *bucket = run;
-    jobs->running++;
-    jobs->swept = false;
-    job->board.runs++;
-    job->board.last_started_at = run->started_wall;
-    scheduler_started(&jobs->scheduler, &job->plan, run->started_at);
-    log_info("job_started", "job=%s run=%s pid=%d", log_text(job->board.name).is, run->id,
-             (int)run->pid);
-    jobs_show(jobs, job);
-}
-
-static void start(struct jobs *jobs, struct job *job, wall_ns scheduled_at)
-{
-    char reason[RUN_REASON_MAX] = "";
-
-    assert(job->run == NULL);
-    assert(job->definition != NULL);
-    if (job->account == NULL) {
-        job->account = jobs_account(jobs, job->definition->user, reason, sizeof(reason));
-    }
-    if (job->account == NULL) {
-        start_failed(jobs, job, reason);
-        return;
-    }
-    struct epoch_text epoch = epoch_text(jobs->epoch);
-    struct run_order order = {
-        .job = job->definition,
-        .account = job->account,
-        .epoch = epoch.is,
-        .number = ++jobs->run_number,
-        .scheduled_at = scheduled_at,
-        .may_start = jobs->events.may_start,
-        .ctx = jobs->events.ctx,
-    };
-    job->run = run_start(&jobs->world, &order, job, reason, sizeof(reason));
-    if (job->run != NULL) {
-        run_began(jobs, job);
-    } else if (reason[0] != '\0') {
-        start_failed(jobs, job, reason);
-    } else { /* a worker that slept is not the leader any more */
-        scheduler_ended(&jobs->scheduler, &job->plan, clock_now());
-        log_debug("job_not_started", "job=%s reason=lease_over", log_text(job->board.name).is);
-    }
-}
-
-static enum outcome outcome_of(const struct job *job, int code)
-{
-    switch (job->plan.why) {
-    case STOP_TIMEOUT:
-        return OUTCOME_TIMED_OUT;
-    case STOP_DRAIN:
-    case STOP_LOST:
-    case STOP_CHANGED:
-    case STOP_REMOVED:
-        return OUTCOME_CANCELLED;
-    case STOP_NOT:
-        break;
-    }
-    return code == 0 ? OUTCOME_SUCCEEDED : OUTCOME_FAILED;
-}
-
-static void log_end(const struct job *job, enum outcome outcome, mono_ns now)
-{
-    const struct run *run = job->run;
-    bool bad = outcome == OUTCOME_FAILED || outcome == OUTCOME_TIMED_OUT;
-    const char *why = stop_reason_name(job->plan.why);
-
-    log_event(bad ? LEVEL_WARN : LEVEL_INFO, "job_ended",
-              "job=%s run=%s pid=%d code=%d outcome=%s%s%s seconds=%.3f",
-              log_text(job->board.name).is, run->id, (int)run->pid, run_code(run),
-              outcome_name(outcome), why[0] != '\0' ? " reason=" : "", why,
-              (double)(now - run->started_at) / (double)DUR_S(1));
-}
-
-void jobs_end_run(struct jobs *jobs, struct job *job)
-{
-    struct run *run = job->run;
-    mono_ns now = clock_now();
-    enum outcome outcome = outcome_of(job, run_code(run));
-
-    assert(run->reaped);
-    assert(jobs->running > 0);
-    if (job->lingers) {
-        job->lingers = false;
-        jobs->lingering--;
-    }
-    job->board.last_outcome = outcome;
-    job->board.last_code = run_code(run);
-    job->board.last_ended_at = clock_wall();
-    job->board.failures += outcome == OUTCOME_FAILED || outcome == OUTCOME_TIMED_OUT;
-    jobs->running--;
-    /* What it printed comes before the line that says that it has ended. */
-    output_flush(run->standard_output);
-    output_flush(run->standard_error);
-    log_end(job, outcome, now);
-    run_free(&jobs->world, run);
-    job->run = NULL;
-    scheduler_ended(&jobs->scheduler, &job->plan, now);
-    jobs_show(jobs, job);
-}
-
 /* ---- Decisions become deeds. ---- */
 
-static void skip(struct jobs *jobs, struct job *job, const struct scheduler_decision *decision)
+static void carry_out(struct jobs *jobs, const struct scheduler_decision *decision)
 {
-    bool overlap = job->run != NULL;
+    struct tick *tick = decision->run != NULL ? decision->run->owner : NULL;
 
-    job->board.skips++;
-    if (overlap) {
-        log_warn("job_skipped", "job=%s scheduled_at=%s reason=overlap running=%s",
-                 log_text(job->board.name).is, instant_text(decision->scheduled_at).is,
-                 job->run->id);
-    } else {
-        log_warn("job_skipped", "job=%s scheduled_at=%s reason=no_time_left",
-                 log_text(job->board.name).is, instant_text(decision->scheduled_at).is);
+    switch (decision->verdict) {
+    case SCHEDULER_NOTHING:
+    case SCHEDULER_BUSY:
+        return;
+    case SCHEDULER_TICK:
+        jobs_carry_out_tick(jobs, decision);
+        return;
+    case SCHEDULER_LEAVE:
+        jobs_carry_out_leave(jobs, decision);
+        return;
+    case SCHEDULER_RECORD:
+        jobs_carry_out_record(jobs, decision);
+        return;
+    case SCHEDULER_START:
+        jobs_carry_out_start(jobs, tick);
+        return;
+    case SCHEDULER_WAIT:
+        jobs_carry_out_wait(jobs, tick, decision->reason);
+        return;
+    case SCHEDULER_PROMOTE:
+        jobs_carry_out_promote(jobs, tick);
+        return;
+    case SCHEDULER_DROP:
+        jobs_carry_out_drop(jobs, tick, decision->outcome, decision->reason);
+        return;
+    case SCHEDULER_HAND_OVER:
+        jobs_carry_out_hand_over(jobs, tick);
+        return;
+    case SCHEDULER_TERM:
+        jobs_carry_out_term(jobs, tick);
+        return;
+    case SCHEDULER_KILL:
+        jobs_carry_out_kill(jobs, tick);
+        return;
+    case SCHEDULER_CRITICAL:
+        log_error("critical_job_failed", "job=%s restarts=%d",
+                  log_text(((struct job *)decision->job->owner)->board.name).is,
+                  (int)SCHEDULER_CRITICAL_FAILURES);
+        jobs->events.on_critical(jobs->events.ctx);
+        return;
     }
-    jobs_show(jobs, job);
 }
 
-static void start_tick(struct jobs *jobs, struct job *job,
-                       const struct scheduler_decision *decision)
-{
-    if (decision->passed_over > 0) {
-        log_warn("job_ticks_passed_over", "job=%s count=%" PRIu64 " scheduled_at=%s",
-                 log_text(job->board.name).is, decision->passed_over,
-                 instant_text(decision->scheduled_at).is);
-    }
-    start(jobs, job, decision->scheduled_at);
-}
+enum went { WENT_ON, WENT_IDLE, WENT_BUSY };
 
-/* Returns false when there is nothing more to do now. */
-static bool decide(struct jobs *jobs)
+static enum went decide(struct jobs *jobs)
 {
     struct scheduler_decision decision =
         scheduler_next(&jobs->scheduler, clock_wall(), clock_now());
-    if (decision.verdict == SCHEDULER_NOTHING) {
-        return false;
-    }
-    assert(decision.job != NULL);
-    struct job *job = decision.job->owner;
 
-    switch (decision.verdict) {
-    case SCHEDULER_NOTHING:
-        break;
-    case SCHEDULER_START:
-        start_tick(jobs, job, &decision);
-        break;
-    case SCHEDULER_SKIP:
-        skip(jobs, job, &decision);
-        break;
-    case SCHEDULER_TERM:
-        jobs_carry_out_term(jobs, job);
-        break;
-    case SCHEDULER_KILL:
-        jobs_carry_out_kill(jobs, job);
-        break;
+    if (decision.verdict == SCHEDULER_NOTHING) {
+        return WENT_IDLE;
     }
-    return true;
+    carry_out(jobs, &decision);
+    return decision.verdict == SCHEDULER_BUSY ? WENT_BUSY : WENT_ON;
+}
+
+/* Those that never started, and that nobody can be told of any more. */
+static void forget_ticks(struct jobs *jobs)
+{
+    for (size_t i = 0; i < jobs->count; i++) {
+        while (jobs->list[i]->plan.runs != NULL) {
+            jobs_drop_tick(jobs, jobs->list[i]->plan.runs->owner);
+        }
+    }
 }
 
 static void become_idle(struct jobs *jobs)
 {
     assert(jobs->running == 0);
+    forget_ticks(jobs);
     jobs->ending = ENDING_NOT;
     jobs->sweeping = false;
     jobs->sweep_at = MONO_NEVER;
@@ -307,6 +240,13 @@ static void become_idle(struct jobs *jobs)
     jobs->events.on_idle(jobs->events.ctx); /* last: it may begin anew, or free us */
 }
 
+/* A term that ends gracefully tells the ledger of its last runs first: the next leader would take
+ * them for interrupted. After a loss the processes are what counts. */
+static bool has_said_all(const struct jobs *jobs, mono_ns now)
+{
+    return jobs->ending != ENDING_DRAIN || jobs_asked_all(jobs) || now >= jobs->over_by;
+}
+
 /* Runs are over: what they left behind dies with the term. Returns true if we may be freed by now.
  */
 static bool come_to_rest(struct jobs *jobs, mono_ns now)
@@ -314,13 +254,13 @@ static bool come_to_rest(struct jobs *jobs, mono_ns now)
     if (jobs->ending == ENDING_NOT) {
         return false;
     }
-    if (!jobs->sweeping && scheduler_is_over(&jobs->scheduler)) {
+    if (!jobs->sweeping && scheduler_is_over(&jobs->scheduler, now)) {
         jobs_sweep_start(jobs, now);
     }
     if (jobs->sweeping && now >= jobs->sweep_at) {
         jobs_sweep_step(jobs, now);
     }
-    if (jobs->sweeping && jobs->swept && jobs->running == 0) {
+    if (jobs->sweeping && jobs->swept && jobs->running == 0 && has_said_all(jobs, now)) {
         become_idle(jobs);
         return true;
     }
@@ -331,7 +271,7 @@ static void turn(struct jobs *jobs)
 {
     unsigned left = DECISIONS_A_TURN;
 
-    while (left > 0 && decide(jobs)) {
+    while (left > 0 && decide(jobs) == WENT_ON) {
         left--;
     }
     mono_ns now = clock_now();
@@ -339,17 +279,27 @@ static void turn(struct jobs *jobs)
         jobs_look_at_lingering(jobs, now);
     }
     jobs_forget_snapshot(jobs);
+    jobs_ask_now(jobs);
     if (!come_to_rest(jobs, now)) {
         jobs_arm(jobs);
     }
+}
+
+static mono_ns earlier(mono_ns a, mono_ns b)
+{
+    return a < b ? a : b;
 }
 
 void jobs_arm(struct jobs *jobs)
 {
     mono_ns wake = scheduler_wake_mono(&jobs->scheduler);
 
-    wake = jobs->linger_at < wake ? jobs->linger_at : wake;
-    wake = jobs->sweep_at < wake ? jobs->sweep_at : wake;
+    wake = earlier(wake, jobs->linger_at);
+    wake = earlier(wake, jobs->sweep_at);
+    wake = earlier(wake, jobs_ask_next(jobs));
+    if (jobs->ending == ENDING_DRAIN) {
+        wake = earlier(wake, jobs->over_by);
+    }
     if (jobs->ending != ENDING_NOT && !jobs->sweeping && jobs->running == 0) {
         wake = 0; /* the next phase has nothing to wait for */
     }
@@ -364,17 +314,33 @@ void jobs_turn_soon(struct jobs *jobs)
 
 /* ---- What the worker asks for. ---- */
 
-void jobs_begin(struct jobs *jobs, struct epoch epoch)
+void jobs_begin(struct jobs *jobs, struct epoch epoch, struct ledger *ledger, wall_ns unknown_until)
 {
+    struct asking *a = &jobs->asking;
+
     assert(jobs->ending == ENDING_NOT);
     assert(jobs->world.config != NULL);
 
     jobs->epoch = epoch;
+    jobs->unknown_until = unknown_until;
+    bool ready = a->ledger == ledger && a->ready; /* it may have said so already */
+    jobs_forget_questions(jobs);
+    a->ledger = ledger;
+    a->ready = ready;
+    a->requests_at = 0;
+    a->prune_at = 0;
     scheduler_begin(&jobs->scheduler, clock_wall(), clock_now());
+    jobs_ask_load(jobs);
     for (size_t i = 0; i < jobs->count; i++) {
         jobs_show(jobs, jobs->list[i]);
     }
     jobs_turn_soon(jobs);
+}
+
+void jobs_forget_ledger(struct jobs *jobs)
+{
+    jobs_forget_questions(jobs);
+    scheduler_ledger(&jobs->scheduler, false, clock_wall());
 }
 
 void jobs_drain(struct jobs *jobs, mono_ns drain_until, mono_ns over_by)
@@ -382,6 +348,7 @@ void jobs_drain(struct jobs *jobs, mono_ns drain_until, mono_ns over_by)
     if (jobs->ending > ENDING_DRAIN) {
         return;
     }
+    jobs->over_by = jobs->ending == ENDING_DRAIN ? earlier(jobs->over_by, over_by) : over_by;
     jobs->ending = ENDING_DRAIN;
     scheduler_drain(&jobs->scheduler, clock_now(), drain_until, over_by);
     jobs_turn_soon(jobs);
@@ -395,9 +362,10 @@ void jobs_terminate(struct jobs *jobs)
     jobs->ending = ENDING_TERMINATE;
     scheduler_end(&jobs->scheduler, clock_now());
     /* Not on the next turn: what follows may be the last milliseconds of a lease. */
-    while (decide(jobs)) {
+    while (decide(jobs) == WENT_ON) {
     }
     jobs_forget_snapshot(jobs);
+    jobs_ask_now(jobs);
     jobs_turn_soon(jobs);
 }
 

@@ -17,6 +17,7 @@
 #include "common/identity.h"
 #include "common/process_tree.h"
 #include "common/scoreboard.h"
+#include "worker/leader/ledger.h"
 
 struct jobs; /* opaque */
 
@@ -26,6 +27,10 @@ struct jobs_events {
     /* After drain, terminate or kill: the last process of every job, and every orphan of theirs, is
      * gone. */
     void (*on_idle)(void *ctx);
+    /* A critical service cannot be kept up. */
+    void (*on_critical)(void *ctx);
+    /* The ledger says that another term was opened. */
+    void (*on_term_over)(void *ctx);
     void *ctx;
 };
 
@@ -42,9 +47,19 @@ void jobs_free(struct jobs *jobs); /* asserts that none runs */
  */
 void jobs_configure(struct jobs *jobs, const struct config *cfg);
 
-/* jobs_begin - the term is open and its wait over: start @elected and the services, follow the
- * schedule. */
-void jobs_begin(struct jobs *jobs, struct epoch epoch);
+/*
+ * jobs_begin - the term is open and its wait over: start @elected and the
+ * services, follow the schedule. The ledger was opened with jobs_ledger_events();
+ * it stays the caller's, who says jobs_forget_ledger() before closing it. Ticks
+ * until unknown_until may have been run, and their record been lost (0: none).
+ */
+void jobs_begin(struct jobs *jobs, struct epoch epoch, struct ledger *ledger,
+                wall_ns unknown_until);
+struct ledger_events jobs_ledger_events(struct jobs *jobs);
+void jobs_forget_ledger(struct jobs *jobs);
+
+/* jobs_requests_came - somebody has asked for something: look at the ledger's requests. */
+void jobs_requests_came(struct jobs *jobs);
 
 /*
  * jobs_drain - graceful: start nothing new; running jobs may end until

@@ -6,17 +6,6 @@
 #include "common/log.h"
 #include "worker/leader/job.h"
 
-/* A worker that has no memory for its table of jobs cannot go on; it is fenced and started again.
- */
-static void *must_have(void *memory)
-{
-    if (memory == NULL) {
-        log_error("out_of_memory", "%s", "for=jobs");
-        abort();
-    }
-    return memory;
-}
-
 void jobs_forget_accounts(struct known_account *accounts)
 {
     while (accounts != NULL) {
@@ -49,7 +38,7 @@ const struct account *jobs_account(struct jobs *jobs, const char *user, char *re
         known = known->next;
     }
     if (known == NULL) {
-        known = must_have(calloc(1, sizeof(*known)));
+        known = jobs_must_have(calloc(1, sizeof(*known)));
         *known = (struct known_account){.next = jobs->accounts, .user = user};
         jobs->accounts = known;
         look_up(known);
@@ -64,7 +53,7 @@ const struct account *jobs_account(struct jobs *jobs, const char *user, char *re
 
 static struct job *make_job(const char *name)
 {
-    struct job *job = must_have(calloc(1, sizeof(*job)));
+    struct job *job = jobs_must_have(calloc(1, sizeof(*job)));
 
     scheduler_job_init(&job->plan, job);
     (void)snprintf(job->board.name, sizeof(job->board.name), "%s", name);
@@ -80,34 +69,79 @@ static int by_name(const void *left, const void *right)
     return strcmp((*a)->board.name, (*b)->board.name);
 }
 
-/* The jobs there were, for looking up by name. */
-struct index {
-    struct job **sorted; /* owned */
-    size_t count;
-};
-
-static struct index make_index(const struct jobs *jobs)
+struct job *jobs_find(const struct jobs *jobs, const char *name)
 {
-    struct index index = {.count = jobs->count};
+    size_t low = 0;
+    size_t high = jobs->count;
 
-    if (index.count > 0) {
-        index.sorted = must_have(reallocarray(NULL, index.count, sizeof(struct job *)));
-        (void)memcpy(index.sorted, jobs->list, index.count * sizeof(struct job *));
-        qsort(index.sorted, index.count, sizeof(struct job *), by_name);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(jobs->by_name[middle]->board.name, name);
+
+        if (order == 0) {
+            return jobs->by_name[middle];
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
     }
-    return index;
+    return NULL;
 }
 
-static struct job *find_job(const struct index *index, const char *name)
+void jobs_free_job(struct job *job)
 {
-    struct job key = {.row = 0};
-    const struct job *wanted = &key;
+    free(job->children);
+    free(job);
+}
 
-    (void)snprintf(key.board.name, sizeof(key.board.name), "%s", name);
-    struct job **found = index->count == 0 ? NULL
-                                           : bsearch(&wanted, index->sorted, index->count,
-                                                     sizeof(struct job *), by_name);
-    return found != NULL ? *found : NULL;
+/* One that is no longer named stays: a run may hold it. */
+static struct named_mutex *find_mutex(struct jobs *jobs, const char *name)
+{
+    struct named_mutex *mutex = jobs->mutexes;
+
+    while (mutex != NULL && strcmp(mutex->name, name) != 0) {
+        mutex = mutex->next;
+    }
+    if (mutex == NULL) {
+        mutex = jobs_must_have(calloc(1, sizeof(*mutex)));
+        (void)snprintf(mutex->name, sizeof(mutex->name), "%s", name);
+        mutex->next = jobs->mutexes;
+        jobs->mutexes = mutex;
+    }
+    return mutex;
+}
+
+static struct scheduler_policy policy_of(const struct config_job *definition)
+{
+    return (struct scheduler_policy){
+        .timeout = definition->timeout,
+        .grace = definition->grace,
+        .overlap = definition->overlap,
+        .missed = definition->missed,
+        .missed_window = definition->missed_window,
+        .missed_max = (unsigned)definition->missed_max,
+        .on_interrupt = definition->on_interrupt,
+        .retries = (unsigned)definition->retries,
+        .retry_delay = definition->retry_delay,
+        .critical = definition->critical,
+    };
+}
+
+/* While runs of it go on the old one holds: they may have it. */
+static void set_mutex(struct jobs *jobs, struct job *job, const char *name)
+{
+    if (job->plan.runs == NULL) {
+        job->plan.mutex = name != NULL ? &find_mutex(jobs, name)->plan : NULL;
+    }
+}
+
+static uint64_t schedule_hash_of(const struct config_job *definition)
+{
+    uint64_t hash = random_hash(definition->schedule_text);
+
+    return hash != 0 ? hash : 1;
 }
 
 /* Returns whether it is another definition than before. */
@@ -124,8 +158,16 @@ static bool define(struct jobs *jobs, struct job *job, const struct config_job *
     job->row = row;
     job->plan.schedule = definition->schedule;
     job->plan.enabled = enabled;
-    job->plan.timeout = definition->timeout;
-    job->plan.grace = definition->grace;
+    job->plan.policy = policy_of(definition);
+    set_mutex(jobs, job, definition->mutex);
+    /* Of one that is disabled there is none: when it is enabled again it has no past. */
+    uint64_t schedule_hash = enabled ? schedule_hash_of(definition) : 0;
+    job->rescheduled = job->schedule_hash != schedule_hash;
+    job->schedule_hash = schedule_hash;
+    if (job->rescheduled && job->plan.known) { /* what was before is another schedule's */
+        job->plan.last_tick = clock_wall();
+        job->plan.unknown_until = 0;
+    }
     /* Now, not in the instant of a start: the user database may be slow. */
     job->account = jobs_account(jobs, definition->user, reason, sizeof(reason));
     return changed;
@@ -145,14 +187,13 @@ struct table {
     size_t count;
 };
 
-static void fill_table(struct jobs *jobs, const struct index *before, const struct config *cfg,
-                       struct table *table)
+static void fill_table(struct jobs *jobs, const struct config *cfg, struct table *table)
 {
-    for (size_t i = 0; i < before->count; i++) {
-        before->sorted[i]->listed = false;
+    for (size_t i = 0; i < jobs->count; i++) {
+        jobs->list[i]->listed = false;
     }
     for (size_t i = 0; i < cfg->job_count; i++) {
-        struct job *job = find_job(before, cfg->jobs[i].name);
+        struct job *job = jobs_find(jobs, cfg->jobs[i].name);
 
         if (job == NULL) {
             job = make_job(cfg->jobs[i].name);
@@ -162,10 +203,10 @@ static void fill_table(struct jobs *jobs, const struct index *before, const stru
         table->changed[table->count] = define(jobs, job, &cfg->jobs[i], (unsigned)i);
         table->list[table->count++] = job;
     }
-    for (size_t i = 0; i < before->count; i++) {
-        struct job *job = before->sorted[i];
+    for (size_t i = 0; i < jobs->count; i++) {
+        struct job *job = jobs->list[i];
 
-        if (!job->listed && job->run != NULL) {
+        if (!job->listed && job->plan.runs != NULL) {
             forget_definition(job);
             table->changed[table->count] = true;
             table->list[table->count++] = job;
@@ -175,14 +216,23 @@ static void fill_table(struct jobs *jobs, const struct index *before, const stru
 
 static void install(struct jobs *jobs, const struct table *table, size_t room)
 {
-    struct scheduler_job **plans = must_have(calloc(room, sizeof(*plans)));
-    struct heap_item **ticks = must_have(calloc(room, sizeof(*ticks)));
-    struct heap_item **alarms = must_have(calloc(room, sizeof(*alarms)));
+    struct scheduler_job **plans = jobs_must_have(calloc(room, sizeof(*plans)));
+    struct heap_item **ticks = jobs_must_have(calloc(room, sizeof(*ticks)));
+    struct heap_item **alarms = jobs_must_have(calloc(room, sizeof(*alarms)));
 
     for (size_t i = 0; i < table->count; i++) {
         plans[i] = &table->list[i]->plan;
     }
     scheduler_replace(&jobs->scheduler, plans, table->count, ticks, alarms);
+    for (size_t i = 0; i < jobs->count; i++) {
+        if (!jobs->list[i]->listed && jobs->list[i]->plan.runs == NULL) {
+            jobs_free_job(jobs->list[i]);
+        }
+    }
+    free(jobs->by_name);
+    jobs->by_name = jobs_must_have(calloc(room, sizeof(struct job *)));
+    (void)memcpy(jobs->by_name, table->list, table->count * sizeof(struct job *));
+    qsort(jobs->by_name, table->count, sizeof(struct job *), by_name);
     free(jobs->list);
     free(jobs->plans);
     free(jobs->ticks);
@@ -194,31 +244,75 @@ static void install(struct jobs *jobs, const struct table *table, size_t room)
     jobs->count = table->count;
 }
 
+static void find_children(struct jobs *jobs)
+{
+    for (size_t i = 0; i < jobs->count; i++) {
+        free(jobs->list[i]->children);
+        jobs->list[i]->children = NULL;
+        jobs->list[i]->child_count = 0;
+    }
+    for (size_t i = 0; i < jobs->count; i++) {
+        struct job *child = jobs->list[i];
+        struct job *parent =
+            child->plan.schedule.kind == SCHEDULE_AFTER && child->definition != NULL
+                ? jobs_find(jobs, child->plan.schedule.parent)
+                : NULL;
+
+        if (parent != NULL) {
+            size_t size = (parent->child_count + 1) * sizeof(struct job *);
+
+            parent->children = jobs_must_have(realloc(parent->children, size));
+            parent->children[parent->child_count++] = child;
+        }
+    }
+}
+
+/* What the term does not know of a job yet, the ledger may; of one that was changed it has to hear.
+ */
+static void take_into_term(struct jobs *jobs)
+{
+    bool news = false;
+
+    if (jobs->scheduler.phase != SCHEDULER_LEADING) {
+        return;
+    }
+    for (size_t i = 0; i < jobs->count; i++) {
+        struct job *job = jobs->list[i];
+
+        if (job->definition == NULL) {
+            continue;
+        }
+        news = news || !job->plan.known;
+        if (job->rescheduled && job->plan.known && schedule_is_clocked(&job->plan.schedule)) {
+            jobs_begin_history(jobs, job, job->plan.last_tick);
+        }
+    }
+    if (news) {
+        jobs_ask_load(jobs);
+    }
+}
+
 void jobs_configure(struct jobs *jobs, const struct config *cfg)
 {
     size_t room = cfg->job_count + jobs->count + 1;
-    struct index before = make_index(jobs);
     struct table table = {
-        .list = must_have(calloc(room, sizeof(*table.list))),
-        .changed = must_have(calloc(room, sizeof(*table.changed))),
+        .list = jobs_must_have(calloc(room, sizeof(*table.list))),
+        .changed = jobs_must_have(calloc(room, sizeof(*table.changed))),
     };
 
     jobs_forget_accounts(jobs->accounts);
     jobs->accounts = NULL;
     jobs->world.config = cfg;
-    fill_table(jobs, &before, cfg, &table);
+    jobs->scheduler.max_running = (unsigned)cfg->runs.max_running;
+    fill_table(jobs, cfg, &table);
     install(jobs, &table, room);
+    find_children(jobs);
     for (size_t i = 0; i < table.count; i++) {
         scheduler_define(&jobs->scheduler, &table.list[i]->plan, table.changed[i], clock_wall(),
                          clock_now());
         jobs_show(jobs, table.list[i]);
     }
-    for (size_t i = 0; i < before.count; i++) {
-        if (!before.sorted[i]->listed && before.sorted[i]->run == NULL) {
-            free(before.sorted[i]);
-        }
-    }
-    free(before.sorted);
+    take_into_term(jobs);
     free(table.changed);
     jobs_turn_soon(jobs);
 }

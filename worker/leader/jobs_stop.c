@@ -8,29 +8,31 @@
 #include "common/offspring.h"
 #include "worker/leader/job.h"
 
-void jobs_carry_out_term(struct jobs *jobs, struct job *job)
+void jobs_carry_out_term(struct jobs *jobs, struct tick *tick)
 {
-    struct run *run = job->run;
+    struct run *run = tick->run;
 
     assert(run != NULL);
-    log_info("job_stopping", "job=%s run=%s pid=%d reason=%s", log_text(job->board.name).is,
-             run->id, (int)run->pid, stop_reason_name(job->plan.why));
+    log_info("job_stopping", "job=%s run=%s pid=%d reason=%s", log_text(tick->job->board.name).is,
+             run->id, (int)run->pid, stop_reason_name(tick->plan.why));
     run_signal(&jobs->world, run, SIGTERM, jobs_snapshot(jobs));
 }
 
-void jobs_carry_out_kill(struct jobs *jobs, struct job *job)
+void jobs_carry_out_kill(struct jobs *jobs, struct tick *tick)
 {
-    struct run *run = job->run;
+    struct run *run = tick->run;
 
     assert(run != NULL);
-    if (job->plan.kills == 1) {
-        log_warn("job_killing", "job=%s run=%s pid=%d reason=%s", log_text(job->board.name).is,
-                 run->id, (int)run->pid, stop_reason_name(job->plan.why));
+    if (tick->plan.kills == 1) {
+        log_warn("job_killing", "job=%s run=%s pid=%d reason=%s",
+                 log_text(tick->job->board.name).is, run->id, (int)run->pid,
+                 stop_reason_name(tick->plan.why));
     }
     run_signal(&jobs->world, run, SIGKILL, jobs_snapshot(jobs));
-    if (job->plan.kills == UNKILLABLE_KILLS) {
-        log_error("unkillable", "job=%s run=%s pid=%d processes=%zu", log_text(job->board.name).is,
-                  run->id, (int)run_example(run), run->family.count);
+    if (tick->plan.kills == UNKILLABLE_KILLS) {
+        log_error("unkillable", "job=%s run=%s pid=%d processes=%zu",
+                  log_text(tick->job->board.name).is, run->id, (int)run_example(run),
+                  run->family.count);
     }
 }
 
@@ -51,43 +53,43 @@ static struct run *take_run(struct jobs *jobs, pid_t pid)
     return run;
 }
 
-static void linger(struct jobs *jobs, struct job *job)
+static void linger(struct jobs *jobs, struct tick *tick)
 {
-    job->lingers = true;
+    tick->lingers = true;
     jobs->lingering++;
     jobs->linger_at = 0;
     jobs->linger_wait = LINGER_AGAIN_LEAST;
 }
 
 /* Its next process would meet what the last one left, and leave as much again. */
-static void stop_what_is_left(struct jobs *jobs, struct job *job)
+static void stop_what_is_left(struct jobs *jobs, struct tick *tick)
 {
-    struct run *run = job->run;
+    struct run *run = tick->run;
 
     log_warn("job_left_processes", "job=%s run=%s pid=%d processes=%zu",
-             log_text(job->board.name).is, run->id, (int)run->pid, run->family.count);
-    scheduler_left(&jobs->scheduler, &job->plan, clock_now());
+             log_text(tick->job->board.name).is, run->id, (int)run->pid, run->family.count);
+    scheduler_left(&jobs->scheduler, &tick->plan, clock_now());
     run_signal(&jobs->world, run, SIGTERM, NULL);
 }
 
 /* Its process was reaped, all that were dead with it too: one look at /proc serves all. */
 static void run_died(struct jobs *jobs, struct run *run)
 {
-    struct job *job = run->owner;
-    bool going = job->plan.stage == RUN_GOING;
+    struct tick *tick = run->owner;
+    bool going = tick->plan.stage == RUN_GOING;
     /* What a run left that was not told to stop is left alone, but of a service. Where
      * all are killed, the sweep looks after what is left. */
-    bool waits = (!going || job->plan.is_service) && jobs->ending != ENDING_KILL;
+    bool waits = (!going || tick->plan.is_service) && jobs->ending != ENDING_KILL;
 
     run_reaped(&jobs->world, run, waits ? jobs_snapshot(jobs) : NULL);
     if (!waits || run_is_gone(&jobs->world, run, NULL)) {
-        jobs_end_run(jobs, job);
+        jobs_end_run(jobs, tick);
         return;
     }
     if (going) {
-        stop_what_is_left(jobs, job);
+        stop_what_is_left(jobs, tick);
     }
-    linger(jobs, job);
+    linger(jobs, tick);
 }
 
 static void helper_died(struct jobs *jobs, pid_t pid, int status)
@@ -180,6 +182,21 @@ void jobs_keep(struct jobs *jobs, pid_t helper, bool keep)
 
 /* ---- Runs whose process is gone, but not yet all of their family. ---- */
 
+static void end_lingering_of(struct jobs *jobs, struct job *job, const struct snapshot *snapshot,
+                             bool all)
+{
+    struct scheduler_run *next = job->plan.runs;
+
+    while (next != NULL) {
+        struct tick *tick = next->owner;
+
+        next = next->next;
+        if (tick->lingers && (all || run_is_gone(&jobs->world, tick->run, snapshot))) {
+            jobs_end_run(jobs, tick);
+        }
+    }
+}
+
 void jobs_look_at_lingering(struct jobs *jobs, mono_ns now)
 {
     const struct snapshot *snapshot;
@@ -187,11 +204,7 @@ void jobs_look_at_lingering(struct jobs *jobs, mono_ns now)
     jobs_forget_snapshot(jobs); /* it may be older than the last deaths */
     snapshot = jobs_snapshot(jobs);
     for (size_t i = 0; i < jobs->count && jobs->lingering > 0; i++) {
-        struct job *job = jobs->list[i];
-
-        if (job->lingers && run_is_gone(&jobs->world, job->run, snapshot)) {
-            jobs_end_run(jobs, job);
-        }
+        end_lingering_of(jobs, jobs->list[i], snapshot, false);
     }
     jobs->linger_at = jobs->lingering > 0 ? now + jobs->linger_wait : MONO_NEVER;
     jobs->linger_wait =
@@ -213,9 +226,7 @@ void jobs_sweep_start(struct jobs *jobs, mono_ns now)
 static void end_lingering(struct jobs *jobs)
 {
     for (size_t i = 0; i < jobs->count && jobs->lingering > 0; i++) {
-        if (jobs->list[i]->lingers) {
-            jobs_end_run(jobs, jobs->list[i]);
-        }
+        end_lingering_of(jobs, jobs->list[i], NULL, true);
     }
     jobs->linger_at = MONO_NEVER;
 }

@@ -98,6 +98,7 @@ struct ledger_change {
 struct ledger_job_change {
     const char *job; /* "": all jobs (paused only) */
     bool sets_tick;  /* last_tick and schedule_hash, whatever they were */
+    bool advances;   /* the same, but last_tick never goes back */
     wall_ns last_tick;
     uint64_t schedule_hash;
     bool sets_paused;
@@ -148,7 +149,7 @@ struct ledger_open_run {
 };
 
 struct ledger_state {
-    const struct ledger_job_state *jobs;
+    const struct ledger_job_state *jobs; /* in the order of strcmp() of their names */
     size_t job_count;
     const struct ledger_open_run *runs; /* in the order of their instants */
     size_t run_count;

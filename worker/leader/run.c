@@ -138,13 +138,13 @@ struct run *run_start(struct run_world *world, const struct run_order *order, vo
     run->number = order->number;
     run->started_at = clock_now();
     run->started_wall = clock_wall();
-    (void)snprintf(run->id, sizeof(run->id), "%s-%" PRIu64, order->epoch, order->number);
+    (void)snprintf(run->id, sizeof(run->id), "%s", order->id);
 
     struct environment_run about = {
         .run_id = run->id,
         .epoch = order->epoch,
         .scheduled_at = order->scheduled_at,
-        .attempt = 1,
+        .attempt = order->attempt,
     };
     char **environment =
         environment_build(world->config, order->job, order->account, &about, environ, reterr, size);

@@ -50,7 +50,9 @@ struct run_order {
     const struct config_job *job;
     const struct account *account;
     const char *epoch; /* "1.7" */
-    uint64_t number;   /* unique in the instance's term */
+    const char *id;    /* of its row in the ledger */
+    uint64_t number;   /* unique in the life of the worker */
+    unsigned attempt;
     wall_ns scheduled_at;
     bool (*may_start)(void *ctx); /* asked last of all, immediately before the fork */
     void *ctx;

@@ -1,6 +1,7 @@
-#include "worker/leader/scheduler.h"
+#include "worker/leader/scheduler_private.h"
 
 #include <assert.h>
+#include <stddef.h>
 
 const char *stop_reason_name(enum stop_reason why)
 {
@@ -17,28 +18,20 @@ const char *stop_reason_name(enum stop_reason why)
         return "changed";
     case STOP_REMOVED:
         return "removed";
+    case STOP_REPLACED:
+        return "replaced";
+    case STOP_CANCELLED:
+        return "cancelled";
+    case STOP_PAUSED:
+        return "paused";
     }
     return "";
 }
 
-static mono_ns earlier(mono_ns a, mono_ns b)
-{
-    return a < b ? a : b;
-}
-
-static mono_ns later(mono_ns a, mono_ns b)
-{
-    return a > b ? a : b;
-}
-
-static mono_ns after(mono_ns moment, dur_ns length)
-{
-    return moment > MONO_NEVER - length ? MONO_NEVER : moment + length;
-}
-
 void scheduler_init(struct scheduler *s, uint64_t seed)
 {
-    *s = (struct scheduler){.drain_until = MONO_NEVER, .over_by = MONO_NEVER};
+    *s = (struct scheduler){
+        .drain_until = MONO_NEVER, .over_by = MONO_NEVER, .max_running = UINT32_MAX};
     prng_seed(&s->random, seed);
 }
 
@@ -46,7 +39,7 @@ void scheduler_job_init(struct scheduler_job *job, void *owner)
 {
     *job = (struct scheduler_job){
         .owner = owner,
-        .timeout_at = MONO_NEVER,
+        .next_tick = WALL_NEVER,
         .restart = {.least = SCHEDULER_RESTART_LEAST, .most = SCHEDULER_RESTART_MOST},
     };
     heap_item_init(&job->tick, job);
@@ -63,139 +56,244 @@ static void put_anew(struct heap *h, struct heap_item *item, uint64_t order)
     heap_put(h, item, key);
 }
 
-/* @elected before services, when both are due at once; what must stop before what starts. */
-static uint64_t rank(const struct scheduler_job *job)
-{
-    if (job->stage != RUN_ABSENT) {
-        return 0;
-    }
-    return job->schedule.kind == SCHEDULE_ALWAYS ? 2 : 1;
-}
-
+/* @elected before services, when both are due at once. */
 static uint64_t order_of(const struct scheduler_job *job, size_t row)
 {
-    return rank(job) << 32 | row;
+    uint64_t rank = job->schedule.kind == SCHEDULE_ALWAYS ? 1 : 0;
+
+    return rank << 32 | row;
 }
 
-static void set_alarm(struct scheduler *s, struct scheduler_job *job, mono_ns at)
+void scheduler_set_job_alarm(struct scheduler *s, struct scheduler_job *job, mono_ns at)
 {
     uint64_t row = job->alarm.order & UINT32_MAX;
 
-    heap_put(&s->alarms, &job->alarm, MONO_NEVER);
+    heap_put(&s->job_alarms, &job->alarm, MONO_NEVER);
     job->alarm.order = order_of(job, row);
-    heap_put(&s->alarms, &job->alarm, at);
+    heap_put(&s->job_alarms, &job->alarm, at);
 }
 
 void scheduler_replace(struct scheduler *s, struct scheduler_job **jobs, size_t count,
                        struct heap_item **ticks, struct heap_item **alarms)
 {
-    unsigned running = 0;
+    unsigned with_runs = 0;
 
+    /* Gaps are begun anew from the last tick that was decided. */
+    for (size_t i = 0; i < s->count; i++) {
+        scheduler_forget_gap(s, s->jobs[i]);
+    }
     s->jobs = jobs;
     s->count = count;
     s->ticks = (struct heap){.items = ticks, .room = count};
-    s->alarms = (struct heap){.items = alarms, .room = count};
+    s->job_alarms = (struct heap){.items = alarms, .room = count};
     for (size_t i = 0; i < count; i++) {
         put_anew(&s->ticks, &jobs[i]->tick, i);
-        put_anew(&s->alarms, &jobs[i]->alarm, order_of(jobs[i], i));
-        running += jobs[i]->stage != RUN_ABSENT;
+        put_anew(&s->job_alarms, &jobs[i]->alarm, order_of(jobs[i], i));
+        for (const struct scheduler_run *run = jobs[i]->runs; run != NULL; run = run->next) {
+            with_runs++;
+        }
     }
-    assert(running == s->running); /* a run that was left out would never be stopped */
+    assert(with_runs == s->known); /* a run that was left out would never be stopped */
 }
 
-/* Tell a run to stop, at that moment; the reason is fixed when it comes. */
-static void stop_at(struct scheduler *s, struct scheduler_job *job, mono_ns at)
+bool scheduler_is_paused(const struct scheduler *s, const struct scheduler_job *job)
 {
-    if (job->stage == RUN_GOING) {
-        set_alarm(s, job, earlier(at, job->alarm.key)); /* its timeout may come first */
+    return job->paused || s->all_paused;
+}
+
+static bool is_service(const struct scheduler_job *job)
+{
+    return job->schedule.kind == SCHEDULE_ALWAYS;
+}
+
+static void look_now(struct scheduler *s, struct scheduler_run *run)
+{
+    if (run->stage == RUN_GRANTED || run->stage == RUN_WAITING || run->stage == RUN_DELAYED) {
+        heap_put(&s->starts, &run->start, INT64_MIN);
     }
 }
 
-/* The first tick of a job in a term: what was before has gone by. */
-static void follow(struct scheduler *s, struct scheduler_job *job, wall_ns wall)
+/* Stop those that run; what has not started is dropped. How many it was. */
+static unsigned stop_all(struct scheduler *s, struct scheduler_job *job, enum stop_reason why,
+                         mono_ns mono)
 {
-    wall_ns from = job->last_tick > wall ? job->last_tick : wall;
+    unsigned stopped = 0;
 
-    heap_put(&s->ticks, &job->tick, schedule_next(&job->schedule, from));
+    for (struct scheduler_run *run = job->runs; run != NULL; run = run->next) {
+        if (run->stage == RUN_GOING) {
+            run->why = why;
+            scheduler_stop_at(s, run, mono);
+            stopped++;
+        } else if (!scheduler_has_process(run)) {
+            run->unwanted = true;
+            look_now(s, run);
+            stopped++;
+        }
+    }
+    return stopped;
+}
+
+static void stop_services(struct scheduler *s, struct scheduler_job *job, enum stop_reason why,
+                          mono_ns mono)
+{
+    for (struct scheduler_run *run = job->runs; run != NULL; run = run->next) {
+        if (run->stage == RUN_GOING && run->is_service) {
+            run->why = why;
+            scheduler_stop_at(s, run, mono);
+        }
+    }
 }
 
 void scheduler_define(struct scheduler *s, struct scheduler_job *job, bool changed, wall_ns wall,
                       mono_ns mono)
 {
-    bool service = job->schedule.kind == SCHEDULE_ALWAYS;
-
     if (!job->enabled || changed) {
-        heap_put(&s->ticks, &job->tick, WALL_NEVER);
-        if (job->stage == RUN_ABSENT) {
-            set_alarm(s, job, MONO_NEVER);
-        }
+        scheduler_set_job_alarm(s, job, MONO_NEVER);
     }
-    if (job->stage == RUN_GOING && (!job->enabled || (changed && job->is_service))) {
-        job->why = job->enabled ? STOP_CHANGED : STOP_REMOVED;
-        stop_at(s, job, mono);
+    if (!job->enabled) {
+        (void)stop_all(s, job, STOP_REMOVED, mono);
+    } else if (changed) {
+        stop_services(s, job, STOP_CHANGED, mono);
+        job->given_up = false;
     }
-    if (s->phase != SCHEDULER_LEADING || !job->enabled || !changed) {
-        return;
-    }
-    follow(s, job, wall);
-    if (service && job->stage == RUN_ABSENT) {
+    scheduler_follow(s, job, wall);
+    if (s->phase == SCHEDULER_LEADING && job->enabled && changed && is_service(job) &&
+        job->holding == 0) {
         backoff_reset(&job->restart);
-        set_alarm(s, job, mono);
+        scheduler_set_job_alarm(s, job, mono);
     }
+}
+
+void scheduler_know(struct scheduler *s, struct scheduler_job *job, wall_ns last_tick,
+                    wall_ns unknown_until, bool paused, wall_ns wall)
+{
+    assert(s->phase == SCHEDULER_LEADING);
+    job->known = true;
+    job->paused = paused;
+    job->last_tick = last_tick;
+    job->unknown_until = unknown_until;
+    scheduler_follow(s, job, wall);
+    if (scheduler_is_paused(s, job) && is_service(job)) {
+        scheduler_set_job_alarm(s, job, MONO_NEVER);
+    }
+}
+
+void scheduler_ledger(struct scheduler *s, bool up, wall_ns wall)
+{
+    if (s->ledger_up && !up) {
+        s->no_ledger_until = wall;
+    } else if (!s->ledger_up && up && s->no_ledger_until != 0) {
+        s->no_ledger_until = wall;
+    }
+    s->ledger_up = up;
+    s->look_at_waiting = true;
 }
 
 void scheduler_clock_set(struct scheduler *s, wall_ns wall)
 {
     for (size_t i = 0; i < s->count; i++) {
-        /* One that is due stays due: only what waits for a moment that was computed
-         * from a clock that was ahead is looked at anew. */
-        if (s->jobs[i]->tick.key != WALL_NEVER && s->jobs[i]->tick.key > wall) {
-            follow(s, s->jobs[i], wall);
+        if (!s->jobs[i]->in_gap) {
+            scheduler_follow(s, s->jobs[i], wall);
         }
     }
+}
+
+static void pause_service(struct scheduler *s, struct scheduler_job *job, mono_ns mono)
+{
+    if (!is_service(job) || s->phase != SCHEDULER_LEADING) {
+        return;
+    }
+    if (scheduler_is_paused(s, job)) {
+        scheduler_set_job_alarm(s, job, MONO_NEVER);
+        stop_services(s, job, STOP_PAUSED, mono);
+    } else if (job->enabled && job->holding == 0) {
+        backoff_reset(&job->restart);
+        scheduler_set_job_alarm(s, job, mono);
+    }
+}
+
+void scheduler_pause(struct scheduler *s, struct scheduler_job *job, bool paused, mono_ns mono)
+{
+    if (job != NULL) {
+        job->paused = paused;
+        pause_service(s, job, mono);
+        return;
+    }
+    s->all_paused = paused;
+    for (size_t i = 0; i < s->count; i++) {
+        pause_service(s, s->jobs[i], mono);
+    }
+}
+
+unsigned scheduler_cancel(struct scheduler *s, struct scheduler_job *job, mono_ns mono)
+{
+    return stop_all(s, job, STOP_CANCELLED, mono);
 }
 
 void scheduler_begin(struct scheduler *s, wall_ns wall, mono_ns mono)
 {
     assert(s->phase == SCHEDULER_RESTING);
-    assert(s->running == 0);
+    assert(s->known == 0);
 
+    (void)wall;
     s->phase = SCHEDULER_LEADING;
     s->drain_until = MONO_NEVER;
     s->over_by = MONO_NEVER;
+    s->ledger_up = false;
+    s->no_ledger_until = 0;
+    s->all_paused = false;
     for (size_t i = 0; i < s->count; i++) {
         struct scheduler_job *job = s->jobs[i];
 
         backoff_reset(&job->restart);
-        if (!job->enabled) {
-            continue;
-        }
-        /* A clock that was ahead in the last term must not silence the job until it gets there. */
-        if (job->last_tick > wall) {
-            job->last_tick = wall;
-        }
-        follow(s, job, wall);
-        if (job->schedule.kind == SCHEDULE_ELECTED || job->schedule.kind == SCHEDULE_ALWAYS) {
-            set_alarm(s, job, mono);
+        job->known = false;
+        job->paused = false;
+        job->given_up = false;
+        if (job->enabled && (job->schedule.kind == SCHEDULE_ELECTED || is_service(job))) {
+            scheduler_set_job_alarm(s, job, mono);
         }
     }
 }
 
-/* Nothing that waits to start is started any more. */
+/* Nothing that waits to start is started any more: it is handed over. */
 static void forget_starts(struct scheduler *s)
 {
     for (size_t i = 0; i < s->count; i++) {
-        heap_put(&s->ticks, &s->jobs[i]->tick, WALL_NEVER);
-        if (s->jobs[i]->stage == RUN_ABSENT) {
-            set_alarm(s, s->jobs[i], MONO_NEVER);
+        struct scheduler_job *job = s->jobs[i];
+
+        scheduler_forget_gap(s, job);
+        scheduler_set_job_alarm(s, job, MONO_NEVER);
+        for (struct scheduler_run *run = job->runs; run != NULL; run = run->next) {
+            look_now(s, run);
         }
     }
 }
 
-/* The last moment at which a run may be killed so that it is dead in time. */
-static mono_ns kill_limit(const struct scheduler *s)
+static void forget_ticks(struct scheduler *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        heap_put(&s->ticks, &s->jobs[i]->tick, WALL_NEVER);
+    }
+}
+
+mono_ns scheduler_kill_limit(const struct scheduler *s)
 {
     return s->over_by == MONO_NEVER ? MONO_NEVER : s->over_by - SCHEDULER_KILL_MARGIN;
+}
+
+static void drain_run(struct scheduler *s, struct scheduler_run *run, mono_ns mono)
+{
+    mono_ns until = scheduler_earlier(s->drain_until, scheduler_kill_limit(s));
+
+    if (s->phase == SCHEDULER_RELEASING) {
+        until = scheduler_kill_limit(s);
+    }
+    if (run->stage == RUN_GOING) {
+        scheduler_stop_at(s, run, run->is_service ? mono : scheduler_later(mono, until));
+    } else if (run->stage == RUN_STOPPING) {
+        heap_put(&s->run_alarms, &run->alarm,
+                 scheduler_earlier(run->alarm.key, scheduler_kill_limit(s)));
+    }
 }
 
 void scheduler_drain(struct scheduler *s, mono_ns mono, mono_ns drain_until, mono_ns over_by)
@@ -208,19 +306,11 @@ void scheduler_drain(struct scheduler *s, mono_ns mono, mono_ns drain_until, mon
         forget_starts(s);
     }
     /* Asked again (a second signal): only sooner, never later. */
-    s->drain_until = earlier(s->drain_until, drain_until);
-    s->over_by = earlier(s->over_by, over_by);
+    s->drain_until = scheduler_earlier(s->drain_until, drain_until);
+    s->over_by = scheduler_earlier(s->over_by, over_by);
     for (size_t i = 0; i < s->count; i++) {
-        struct scheduler_job *job = s->jobs[i];
-        mono_ns until = earlier(s->drain_until, kill_limit(s));
-
-        if (s->phase == SCHEDULER_RELEASING) {
-            until = kill_limit(s);
-        }
-        if (job->stage == RUN_GOING) {
-            stop_at(s, job, job->is_service ? mono : later(mono, until));
-        } else if (job->stage == RUN_STOPPING) {
-            set_alarm(s, job, earlier(job->alarm.key, kill_limit(s)));
+        for (struct scheduler_run *run = s->jobs[i]->runs; run != NULL; run = run->next) {
+            drain_run(s, run, mono);
         }
     }
 }
@@ -232,8 +322,11 @@ void scheduler_end(struct scheduler *s, mono_ns mono)
     }
     s->phase = SCHEDULER_ENDING;
     forget_starts(s);
+    forget_ticks(s);
     for (size_t i = 0; i < s->count; i++) {
-        stop_at(s, s->jobs[i], mono);
+        for (struct scheduler_run *run = s->jobs[i]->runs; run != NULL; run = run->next) {
+            scheduler_stop_at(s, run, mono);
+        }
     }
 }
 
@@ -241,133 +334,30 @@ void scheduler_kill(struct scheduler *s)
 {
     s->phase = SCHEDULER_ENDING;
     forget_starts(s);
+    forget_ticks(s);
     for (size_t i = 0; i < s->count; i++) {
-        struct scheduler_job *job = s->jobs[i];
-
-        if (job->stage == RUN_ABSENT) {
-            continue;
+        for (struct scheduler_run *run = s->jobs[i]->runs; run != NULL; run = run->next) {
+            if (!scheduler_has_process(run)) {
+                continue;
+            }
+            if (run->why == STOP_NOT) {
+                run->why = STOP_LOST;
+            }
+            run->stage = RUN_KILLING;
+            heap_put(&s->run_alarms, &run->alarm, MONO_NEVER);
         }
-        if (job->why == STOP_NOT) {
-            job->why = STOP_LOST;
-        }
-        job->stage = RUN_KILLING;
-        set_alarm(s, job, MONO_NEVER);
     }
 }
 
 void scheduler_rest(struct scheduler *s)
 {
     assert(s->running == 0);
+    assert(s->known == 0);
+    assert(s->holding == 0);
     forget_starts(s);
+    forget_ticks(s);
     s->phase = SCHEDULER_RESTING;
-}
-
-static enum stop_reason reason_of(const struct scheduler *s, const struct scheduler_job *job,
-                                  mono_ns mono)
-{
-    if (job->why != STOP_NOT) {
-        return job->why;
-    }
-    if (job->timeout_at <= mono) {
-        return STOP_TIMEOUT;
-    }
-    return s->phase == SCHEDULER_ENDING ? STOP_LOST : STOP_DRAIN;
-}
-
-static bool may_start(const struct scheduler *s, const struct scheduler_job *job, mono_ns mono)
-{
-    switch (s->phase) {
-    case SCHEDULER_LEADING:
-        return job->enabled;
-    case SCHEDULER_RELEASING: /* one that would be killed at once does more harm than good */
-        return job->enabled && mono < kill_limit(s);
-    case SCHEDULER_RESTING:
-    case SCHEDULER_DRAINING:
-    case SCHEDULER_ENDING:
-        return false;
-    }
-    return false;
-}
-
-/* SIGTERM was sent: SIGKILL follows. */
-static void stopping(struct scheduler *s, struct scheduler_job *job, mono_ns mono)
-{
-    job->stage = RUN_STOPPING;
-    job->kills = 0;
-    set_alarm(s, job, later(mono, earlier(after(mono, job->run_grace), kill_limit(s))));
-}
-
-/* Nothing outlives SIGKILL but what the kernel holds: looking ever more seldom is enough. */
-static void killing(struct scheduler *s, struct scheduler_job *job, mono_ns mono)
-{
-    dur_ns longer = job->kill_wait * 2;
-
-    if (job->kills++ == 0) {
-        job->kill_wait = SCHEDULER_KILL_AGAIN;
-    } else {
-        job->kill_wait = longer < SCHEDULER_KILL_AGAIN_MOST ? longer : SCHEDULER_KILL_AGAIN_MOST;
-    }
-    job->stage = RUN_KILLING;
-    set_alarm(s, job, after(mono, job->kill_wait));
-}
-
-static struct scheduler_decision ring(struct scheduler *s, struct scheduler_job *job, wall_ns wall,
-                                      mono_ns mono)
-{
-    struct scheduler_decision out = {.job = job, .scheduled_at = wall};
-
-    switch (job->stage) {
-    case RUN_ABSENT:
-        set_alarm(s, job, MONO_NEVER);
-        if (may_start(s, job, mono)) {
-            out.verdict = SCHEDULER_START;
-        } else if (s->phase == SCHEDULER_RELEASING) {
-            out.verdict = SCHEDULER_SKIP;
-        }
-        break;
-    case RUN_GOING:
-        job->why = reason_of(s, job, mono);
-        stopping(s, job, mono);
-        out.verdict = SCHEDULER_TERM;
-        break;
-    case RUN_STOPPING:
-    case RUN_KILLING:
-        killing(s, job, mono);
-        out.verdict = SCHEDULER_KILL;
-        break;
-    }
-    return out;
-}
-
-/*
- * The latest instant of the grid that is not in the future: after a suspend or
- * a step of the clock one tick is started, not all that were run past.
- */
-static wall_ns latest(const struct scheduler_job *job, wall_ns due, wall_ns wall)
-{
-    dur_ns every = job->schedule.every;
-
-    assert(job->schedule.kind == SCHEDULE_EVERY); /* no other kind has ticks yet */
-    assert(every > 0);
-    assert(due <= wall);
-    return due + (wall - due) / every * every;
-}
-
-static struct scheduler_decision tick(struct scheduler *s, struct scheduler_job *job, wall_ns wall)
-{
-    wall_ns due = job->tick.key;
-    wall_ns instant = latest(job, due, wall);
-
-    assert(due > job->last_tick); /* a tick is never repeated, whatever the clock did */
-    job->last_tick = instant;
-    heap_put(&s->ticks, &job->tick, schedule_next(&job->schedule, instant));
-    assert(job->tick.key > wall);
-    return (struct scheduler_decision){
-        .verdict = job->stage == RUN_ABSENT ? SCHEDULER_START : SCHEDULER_SKIP,
-        .job = job,
-        .scheduled_at = instant,
-        .passed_over = (uint64_t)((instant - due) / job->schedule.every),
-    };
+    s->ledger_up = false;
 }
 
 /* DRAINING is over when the last run has ended: then the @released jobs have their turn. */
@@ -379,103 +369,125 @@ static void advance(struct scheduler *s, mono_ns mono)
     s->phase = SCHEDULER_RELEASING;
     for (size_t i = 0; i < s->count; i++) {
         if (s->jobs[i]->enabled && s->jobs[i]->schedule.kind == SCHEDULE_RELEASED) {
-            set_alarm(s, s->jobs[i], mono);
+            scheduler_set_job_alarm(s, s->jobs[i], mono);
         }
     }
 }
 
-struct scheduler_decision scheduler_next(struct scheduler *s, wall_ns wall, mono_ns mono)
+static bool is_beyond_help(const struct scheduler_job *job)
+{
+    return job->policy.critical && !job->given_up &&
+           job->restart.failures >= SCHEDULER_CRITICAL_FAILURES;
+}
+
+/* @elected, @released, or a service's next start. */
+static struct scheduler_decision ring_job(struct scheduler *s, struct scheduler_job *job,
+                                          wall_ns wall)
+{
+    struct scheduler_decision out = {.job = job, .scheduled_at = wall, .last_at = wall, .count = 1};
+
+    if (is_service(job) && is_beyond_help(job)) {
+        job->given_up = true; /* and goes on being started, until we are told to end */
+        out.verdict = SCHEDULER_CRITICAL;
+        return out;
+    }
+    scheduler_set_job_alarm(s, job, MONO_NEVER);
+    out.origin = is_service(job) ? ORIGIN_SERVICE : ORIGIN_SCHEDULE;
+    if (job->enabled && !scheduler_is_paused(s, job)) {
+        out.verdict = SCHEDULER_TICK;
+    }
+    return out;
+}
+
+static bool run_alarm_due(struct scheduler *s, mono_ns mono, struct scheduler_decision *out)
+{
+    struct heap_item *item = heap_first(&s->run_alarms);
+
+    if (item == NULL || item->key > mono) {
+        return false;
+    }
+    *out = scheduler_ring(s, item->owner, mono);
+    return true;
+}
+
+static bool job_alarm_due(struct scheduler *s, wall_ns wall, mono_ns mono,
+                          struct scheduler_decision *out)
 {
     struct heap_item *item;
 
-    advance(s, mono);
-    while ((item = heap_first(&s->alarms)) != NULL && item->key <= mono) {
-        struct scheduler_decision out = ring(s, item->owner, wall, mono);
-
-        if (out.verdict != SCHEDULER_NOTHING) {
-            return out;
+    while (s->ledger_up && (item = heap_first(&s->job_alarms)) != NULL && item->key <= mono) {
+        *out = ring_job(s, item->owner, wall);
+        if (out->verdict != SCHEDULER_NOTHING) {
+            return true;
         }
     }
-    item = heap_first(&s->ticks);
-    if (item != NULL && item->key <= wall) {
-        assert(s->phase == SCHEDULER_LEADING);
-        return tick(s, item->owner, wall);
+    return false;
+}
+
+static bool start_due(struct scheduler *s, wall_ns wall, mono_ns mono,
+                      struct scheduler_decision *out)
+{
+    struct heap_item *item;
+
+    while ((item = heap_first(&s->starts)) != NULL && item->key <= wall) {
+        *out = scheduler_come_to(s, item->owner, mono);
+        if (out->verdict != SCHEDULER_NOTHING) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What must stop comes before what starts, and what starts before what is claimed. */
+struct scheduler_decision scheduler_next(struct scheduler *s, wall_ns wall, mono_ns mono)
+{
+    struct scheduler_decision out = {.verdict = SCHEDULER_NOTHING};
+
+    advance(s, mono);
+    if (run_alarm_due(s, mono, &out) || start_due(s, wall, mono, &out) ||
+        job_alarm_due(s, wall, mono, &out) || scheduler_look_at_waiting(s, &out) ||
+        scheduler_tick_due(s, wall, &out) || scheduler_gap_step(s, &out)) {
+        return out;
     }
     return (struct scheduler_decision){.verdict = SCHEDULER_NOTHING};
 }
 
-void scheduler_started(struct scheduler *s, struct scheduler_job *job, mono_ns mono)
-{
-    assert(job->stage == RUN_ABSENT);
-    assert(s->phase == SCHEDULER_LEADING || s->phase == SCHEDULER_RELEASING);
-
-    job->stage = RUN_GOING;
-    job->why = STOP_NOT;
-    job->is_service = job->schedule.kind == SCHEDULE_ALWAYS;
-    job->started_at = mono;
-    job->run_grace = job->grace;
-    job->timeout_at = job->timeout > 0 ? after(mono, job->timeout) : MONO_NEVER;
-    s->running++;
-
-    mono_ns stop = job->timeout_at;
-    if (s->phase == SCHEDULER_RELEASING) {
-        /* Its grace counts within what is left, but takes no more than half of that. */
-        dur_ns left = kill_limit(s) - mono;
-        dur_ns grace = job->grace < left / 2 ? job->grace : left / 2;
-        stop = earlier(stop, later(mono, kill_limit(s) - grace));
-    }
-    set_alarm(s, job, stop);
-}
-
-void scheduler_ended(struct scheduler *s, struct scheduler_job *job, mono_ns mono)
-{
-    enum stop_reason why = job->why;
-
-    if (job->stage != RUN_ABSENT) {
-        assert(s->running > 0);
-        s->running--;
-        if (mono - job->started_at >= SCHEDULER_HEALTHY_AFTER) {
-            backoff_reset(&job->restart);
-        }
-    }
-    job->stage = RUN_ABSENT;
-    job->why = STOP_NOT;
-    job->timeout_at = MONO_NEVER;
-    set_alarm(s, job, MONO_NEVER);
-    if (s->phase != SCHEDULER_LEADING || !job->enabled || job->schedule.kind != SCHEDULE_ALWAYS) {
-        return;
-    }
-    if (why == STOP_CHANGED || why == STOP_REMOVED) {
-        backoff_reset(&job->restart);
-        set_alarm(s, job, mono);
-    } else {
-        set_alarm(s, job, after(mono, backoff_next(&job->restart, &s->random)));
-    }
-}
-
-void scheduler_left(struct scheduler *s, struct scheduler_job *job, mono_ns mono)
-{
-    assert(job->stage == RUN_GOING);
-    stopping(s, job, mono);
-}
-
-bool scheduler_is_over(const struct scheduler *s)
+bool scheduler_is_over(const struct scheduler *s, mono_ns mono)
 {
     bool last_phase = s->phase == SCHEDULER_RELEASING || s->phase == SCHEDULER_ENDING;
 
-    return last_phase && s->running == 0 && heap_first(&s->alarms) == NULL;
+    if (!last_phase || s->running > 0) {
+        return false;
+    }
+    if (s->phase == SCHEDULER_ENDING || mono >= scheduler_kill_limit(s)) {
+        return true;
+    }
+    return s->known == 0 && (!s->ledger_up || heap_first(&s->job_alarms) == NULL);
 }
 
 wall_ns scheduler_wake_wall(const struct scheduler *s)
 {
-    const struct heap_item *item = heap_first(&s->ticks);
+    const struct heap_item *tick = s->ledger_up ? heap_first(&s->ticks) : NULL;
+    const struct heap_item *start = heap_first(&s->starts);
+    wall_ns at = tick != NULL ? tick->key : WALL_NEVER;
 
-    return item != NULL ? item->key : WALL_NEVER;
+    return start != NULL && start->key < at ? start->key : at;
 }
 
 mono_ns scheduler_wake_mono(const struct scheduler *s)
 {
-    const struct heap_item *item = heap_first(&s->alarms);
+    const struct heap_item *run = heap_first(&s->run_alarms);
+    const struct heap_item *job = s->ledger_up ? heap_first(&s->job_alarms) : NULL;
+    mono_ns at = run != NULL ? run->key : MONO_NEVER;
+    bool more = s->ledger_up && s->phase == SCHEDULER_LEADING &&
+                (s->first_gap != NULL || (s->look_at_waiting && s->first_waiting != NULL));
 
-    return item != NULL ? item->key : MONO_NEVER;
+    if (more) {
+        return 0;
+    }
+    at = job != NULL && job->key < at ? job->key : at;
+    if (s->phase == SCHEDULER_RELEASING && s->known > 0) { /* it does not wait beyond that */
+        at = scheduler_earlier(at, scheduler_kill_limit(s));
+    }
+    return at;
 }

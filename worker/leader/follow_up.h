@@ -1,0 +1,38 @@
+/*
+ * follow_up.h - PURE: what follows from the end of a run: which outcome it has,
+ * whether it is tried again and when, and whether it counts as the job's end.
+ *
+ * Runs in: worker.
+ */
+#ifndef PGBATON_WORKER_LEADER_FOLLOW_UP_H
+#define PGBATON_WORKER_LEADER_FOLLOW_UP_H
+
+#include <stdbool.h>
+
+#include "common/outcome.h"
+#include "common/random.h"
+#include "worker/leader/scheduler.h"
+
+/* A delay between two attempts is doubled up to this. */
+#define FOLLOW_UP_DELAY_MOST DUR_S(24 * 3600)
+/* How far a delay varies: what fails together is not tried again together. */
+enum { FOLLOW_UP_JITTER = 20 };
+/* A run that takes its leader down with it each time must not do so for ever. */
+enum { FOLLOW_UP_ATTEMPTS_MOST = 10 };
+
+struct follow_up {
+    enum outcome outcome;
+    bool is_last; /* no other attempt follows: children and hooks have their turn */
+    bool retries; /* after delay */
+    bool reruns;  /* as soon as there is a leader */
+    dur_ns delay;
+};
+
+/* follow_up_outcome - why: what it was told to stop for, if it was; succeeded: by its exit code. */
+enum outcome follow_up_outcome(enum stop_reason why, bool succeeded, enum run_origin origin);
+
+/* follow_up_decide - attempt: of the run that has ended, from 1. A service has no follow-up. */
+struct follow_up follow_up_decide(const struct scheduler_policy *policy, enum outcome outcome,
+                                  unsigned attempt, enum run_origin origin, struct prng *random);
+
+#endif

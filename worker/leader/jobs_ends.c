@@ -1,0 +1,162 @@
+/* The end of a run as the ledger gets it: its outcome, and what follows from it, in one go. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "common/log.h"
+#include "worker/leader/environment.h"
+#include "worker/leader/follow_up.h"
+#include "worker/leader/job.h"
+
+/* The row of a run that follows from this one; it is not started before it is written. */
+static void follow(struct jobs *jobs, const char *parent, struct job *job,
+                   const struct scheduler_about *about, const char *reason)
+{
+    bool delayed = about->stage == RUN_DELAYED;
+    bool leads = jobs->ending == ENDING_NOT;
+    char id[RUN_ID_MAX];
+
+    jobs_new_id(jobs, id);
+    struct change *change = jobs_ask_change(jobs, LEDGER_INSERT, id,
+                                            delayed ? OUTCOME_RETRYING : OUTCOME_QUEUED, reason);
+    (void)snprintf(change->job, sizeof(change->job), "%s", job->board.name);
+    (void)snprintf(change->parent, sizeof(change->parent), "%s", parent);
+    change->is.job = change->job;
+    change->is.parent = change->parent;
+    change->is.scheduled_at = about->scheduled_at;
+    change->is.attempt = about->attempt;
+    change->is.origin = about->origin;
+    change->is.due_at = about->due_at;
+    if (leads) { /* else it is the next leader's */
+        struct tick *tick = jobs_make_tick(jobs, job, id, about);
+
+        tick->promotes = true;
+        tick->changes++;
+        change->tick = tick;
+    }
+}
+
+/* @elected and @released belong to their term: nobody runs them again for an older one. */
+static bool is_of_term(enum run_origin origin, const struct job *job)
+{
+    return job->plan.schedule.kind == SCHEDULE_ELECTED ||
+                   job->plan.schedule.kind == SCHEDULE_RELEASED
+               ? origin == ORIGIN_SCHEDULE || origin == ORIGIN_RERUN
+               : false;
+}
+
+static void try_again(struct jobs *jobs, const struct tick *tick, const struct follow_up *next)
+{
+    const struct scheduler_about about = {
+        .scheduled_at = tick->plan.scheduled_at,
+        .attempt = tick->plan.attempt + 1,
+        .origin = next->retries ? ORIGIN_RETRY : ORIGIN_RERUN,
+        .stage = next->retries ? RUN_DELAYED : RUN_WAITING,
+        .due_at = next->retries ? clock_wall() + next->delay : 0,
+    };
+
+    if (next->retries) {
+        log_info("job_retries", "job=%s run=%s attempt=%u in=%.3fs",
+                 log_text(tick->job->board.name).is, tick->id, about.attempt,
+                 (double)next->delay / (double)DUR_S(1));
+    }
+    follow(jobs, tick->id, tick->job, &about, next->retries ? "retry" : "rerun");
+}
+
+void jobs_follow_interrupted(struct jobs *jobs, struct job *job, const struct ledger_open_run *run)
+{
+    const struct follow_up next = follow_up_decide(&job->plan.policy, OUTCOME_INTERRUPTED,
+                                                   run->attempt, run->origin, &jobs->random);
+    const struct scheduler_about about = {
+        .scheduled_at = run->scheduled_at,
+        .attempt = run->attempt + 1,
+        .origin = ORIGIN_RERUN,
+        .stage = RUN_WAITING,
+    };
+
+    if (next.reruns && !is_of_term(run->origin, job)) {
+        follow(jobs, run->id, job, &about, "rerun");
+    }
+}
+
+static void start_children(struct jobs *jobs, const struct tick *tick, enum outcome outcome)
+{
+    const struct job *job = tick->job;
+
+    for (unsigned i = 0; i < job->child_count; i++) {
+        struct job *child = job->children[i];
+        const struct scheduler_about about = {
+            .scheduled_at = tick->plan.scheduled_at,
+            .attempt = 1,
+            .origin = ORIGIN_AFTER,
+            .stage = RUN_WAITING,
+        };
+
+        if (child->plan.enabled && (outcome == OUTCOME_SUCCEEDED || child->plan.schedule.any)) {
+            follow(jobs, tick->id, child, &about, "after");
+        }
+    }
+}
+
+static void count_failures(struct jobs *jobs, struct job *job, enum outcome outcome)
+{
+    unsigned failures = outcome == OUTCOME_SUCCEEDED ? 0 : job->failures + 1;
+
+    if (outcome != OUTCOME_SUCCEEDED && outcome != OUTCOME_FAILED && outcome != OUTCOME_TIMED_OUT) {
+        return;
+    }
+    if (failures != job->failures) {
+        const struct ledger_job_change change = {.sets_failures = true, .failures = failures};
+
+        jobs_ask_job_change(jobs, job->board.name, &change);
+        job->failures = failures;
+    }
+}
+
+static void describe(struct change *change, const struct tick *tick, enum outcome outcome,
+                     const char *reason)
+{
+    const struct run *run = tick->run;
+
+    change->is.ended_at = clock_wall();
+    change->is.started_at = run != NULL ? run->started_wall : 0;
+    change->is.code = run != NULL ? run_code(run) : -1;
+    if (reason[0] != '\0' || run == NULL || outcome == OUTCOME_SUCCEEDED) {
+        return;
+    }
+    if (WIFSIGNALED(run->status)) {
+        (void)snprintf(change->reason, sizeof(change->reason), "signal %d", WTERMSIG(run->status));
+    } else {
+        (void)snprintf(change->reason, sizeof(change->reason), "exit code %d",
+                       WEXITSTATUS(run->status));
+    }
+    change->is.reason = change->reason;
+}
+
+void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, const char *reason)
+{
+    struct job *job = tick->job;
+    struct follow_up next = follow_up_decide(&job->plan.policy, outcome, tick->plan.attempt,
+                                             tick->plan.origin, &jobs->random);
+    bool forgets = outcome == OUTCOME_SUCCEEDED && job->definition != NULL &&
+                   job->definition->record == RECORD_FAILURES;
+    struct change *change = jobs_ask_change(jobs, forgets ? LEDGER_DELETE : LEDGER_UPDATE, tick->id,
+                                            outcome, reason[0] != '\0' ? reason : NULL);
+
+    jobs_forget_report(jobs, tick);
+    describe(change, tick, outcome, reason);
+    job->ended++;
+    if (next.reruns && is_of_term(tick->plan.origin, job)) {
+        next.reruns = false;
+        next.is_last = true;
+    }
+    if ((next.retries || next.reruns) && job->plan.enabled) {
+        try_again(jobs, tick, &next);
+    } else if (tick->plan.origin != ORIGIN_SERVICE) {
+        start_children(jobs, tick, outcome);
+        count_failures(jobs, job, outcome);
+    }
+}

@@ -1,0 +1,615 @@
+/* What is asked of the ledger: claims, changes, requests; gathered, and asked one after the other.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "worker/leader/job.h"
+
+/* Results are written together with what comes in this time (DESIGN.md section 6). */
+#define WRITE_WITHIN DUR_MS(50)
+#define AGAIN_LEAST DUR_MS(200)
+#define AGAIN_MOST DUR_S(30)
+/* Requests are announced; this is for the announcement that got lost, or never comes (SQLite). */
+#define REQUESTS_EVERY DUR_S(5)
+#define REQUESTS_EVERY_SQLITE DUR_S(1)
+#define PRUNE_EVERY DUR_MS(500)
+#define PRUNE_AGAIN DUR_S(60) /* after a failure */
+
+/* ---- gathering ---- */
+
+void jobs_ask_load(struct jobs *jobs)
+{
+    jobs->asking.load_wanted = true;
+}
+
+void jobs_ask_claim(struct jobs *jobs, struct tick *tick)
+{
+    struct asking *a = &jobs->asking;
+
+    a->claims = jobs_grow(a->claims, a->claim_count, &a->claim_room, sizeof(*a->claims));
+    a->claims[a->claim_count++] = tick;
+}
+
+static void write_soon(struct asking *a)
+{
+    if (a->write_at == MONO_NEVER) {
+        a->write_at = clock_now() + WRITE_WITHIN;
+    }
+}
+
+struct change *jobs_ask_change(struct jobs *jobs, enum ledger_change_kind kind, const char *id,
+                               enum outcome outcome, const char *reason)
+{
+    struct asking *a = &jobs->asking;
+    struct change *change = jobs_must_have(calloc(1, sizeof(*change)));
+
+    (void)snprintf(change->id, sizeof(change->id), "%s", id);
+    (void)snprintf(change->reason, sizeof(change->reason), "%s", reason != NULL ? reason : "");
+    change->is = (struct ledger_change){
+        .kind = kind,
+        .id = change->id,
+        .outcome = outcome,
+        .reason = reason != NULL ? change->reason : NULL,
+        .count = 1,
+        .attempt = 1,
+        .code = -1,
+    };
+    a->changes = jobs_grow(a->changes, a->change_count, &a->change_room, sizeof(*a->changes));
+    a->changes[a->change_count++] = change;
+    write_soon(a);
+    return change;
+}
+
+void jobs_ask_job_change(struct jobs *jobs, const char *job, const struct ledger_job_change *change)
+{
+    struct asking *a = &jobs->asking;
+
+    a->job_changes = jobs_grow(a->job_changes, a->job_change_count, &a->job_change_room,
+                               sizeof(*a->job_changes));
+    struct job_change *to = &a->job_changes[a->job_change_count++];
+    *to = (struct job_change){.is = *change};
+    (void)snprintf(to->job, sizeof(to->job), "%s", job);
+    write_soon(a);
+}
+
+void jobs_ask_answer(struct jobs *jobs, int64_t request, bool done, const char *run_id,
+                     const char *text)
+{
+    struct asking *a = &jobs->asking;
+
+    a->answers = jobs_grow(a->answers, a->answer_count, &a->answer_room, sizeof(*a->answers));
+    struct answer *to = &a->answers[a->answer_count++];
+    *to = (struct answer){.is = {.request = request, .done = done}};
+    (void)snprintf(to->run_id, sizeof(to->run_id), "%s", run_id != NULL ? run_id : "");
+    (void)snprintf(to->text, sizeof(to->text), "%s", text);
+    a->write_at = clock_now(); /* somebody waits */
+}
+
+void jobs_report_start(struct jobs *jobs, struct tick *tick)
+{
+    struct asking *a = &jobs->asking;
+
+    assert(!tick->unreported);
+    tick->unreported = true;
+    tick->next_unreported = NULL;
+    tick->last_unreported = a->last_unreported;
+    if (a->last_unreported != NULL) {
+        a->last_unreported->next_unreported = tick;
+    } else {
+        a->unreported = tick;
+    }
+    a->last_unreported = tick;
+    write_soon(a);
+}
+
+void jobs_forget_report(struct jobs *jobs, struct tick *tick)
+{
+    struct asking *a = &jobs->asking;
+
+    if (!tick->unreported) {
+        return;
+    }
+    tick->unreported = false;
+    if (tick->last_unreported != NULL) {
+        tick->last_unreported->next_unreported = tick->next_unreported;
+    } else {
+        a->unreported = tick->next_unreported;
+    }
+    if (tick->next_unreported != NULL) {
+        tick->next_unreported->last_unreported = tick->last_unreported;
+    } else {
+        a->last_unreported = tick->last_unreported;
+    }
+}
+
+void jobs_forget_tick(struct jobs *jobs, struct tick *tick)
+{
+    struct asking *a = &jobs->asking;
+
+    jobs_forget_report(jobs, tick);
+    for (size_t i = 0; i < a->change_count && tick->changes > 0; i++) {
+        if (a->changes[i]->tick == tick) {
+            a->changes[i]->tick = NULL;
+            tick->changes--;
+        }
+    }
+    if (tick->claimed || tick->plan.stage != RUN_ASKED) {
+        return;
+    }
+    for (size_t i = 0; i < a->claim_count; i++) {
+        if (a->claims[i] == tick) {
+            a->claims[i] = NULL;
+        }
+    }
+}
+
+static void free_change(struct change *change)
+{
+    free(change->result);
+    free(change->head);
+    free(change->tail);
+    free(change);
+}
+
+void jobs_forget_questions(struct jobs *jobs)
+{
+    struct asking *a = &jobs->asking;
+
+    for (size_t i = 0; i < a->change_count; i++) {
+        free_change(a->changes[i]);
+    }
+    free(a->claims);
+    free(a->claim_batch);
+    free(a->changes);
+    free(a->job_changes);
+    free(a->answers);
+    free(a->change_batch);
+    free(a->job_batch);
+    free(a->answer_batch);
+    *a = (struct asking){
+        .write_at = MONO_NEVER,
+        .requests_at = MONO_NEVER,
+        .prune_at = MONO_NEVER,
+        .backoff = {.least = AGAIN_LEAST, .most = AGAIN_MOST},
+    };
+}
+
+/* ---- asking ---- */
+
+static void ask_claims(struct jobs *jobs)
+{
+    struct asking *a = &jobs->asking;
+    size_t count = 0;
+    size_t kept = 0;
+
+    if (a->claim_batch == NULL) {
+        a->claim_batch = jobs_must_have(calloc(LEDGER_BATCH_MAX, sizeof(*a->claim_batch)));
+    }
+    for (size_t i = 0; i < a->claim_count; i++) { /* those that were forgotten leave holes */
+        if (a->claims[i] != NULL) {
+            a->claims[kept++] = a->claims[i];
+        }
+    }
+    a->claim_count = kept;
+    for (; count < kept && count < LEDGER_BATCH_MAX; count++) {
+        const struct tick *tick = a->claims[count];
+        const struct schedule *schedule = &tick->job->plan.schedule;
+
+        a->claim_batch[count] = (struct ledger_claim){
+            .id = tick->id,
+            .job = tick->job->board.name,
+            .scheduled_at = tick->plan.scheduled_at,
+            .attempt = tick->plan.attempt,
+            .origin = tick->plan.origin,
+            .promotes = tick->promotes,
+            .advances = !tick->promotes && tick->plan.origin == ORIGIN_SCHEDULE &&
+                        schedule_is_clocked(schedule),
+            .schedule_hash = tick->job->schedule_hash,
+        };
+    }
+    if (count == 0) {
+        return;
+    }
+    a->claims_asked = count;
+    a->question = ASK_CLAIM;
+    ledger_claim(a->ledger, a->claim_batch, count);
+}
+
+/* Runs that go on longer than results are gathered are worth a line of their own. */
+static void report_starts(struct jobs *jobs)
+{
+    struct asking *a = &jobs->asking;
+
+    while (a->unreported != NULL && a->change_count < LEDGER_BATCH_MAX) {
+        struct tick *tick = a->unreported;
+        struct change *change =
+            jobs_ask_change(jobs, LEDGER_UPDATE, tick->id, OUTCOME_RUNNING, NULL);
+
+        change->is.started_at = tick->run->started_wall;
+        jobs_forget_report(jobs, tick);
+    }
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static void make_batches(struct asking *a)
+{
+    if (a->change_batch == NULL) {
+        a->change_batch = jobs_must_have(calloc(LEDGER_BATCH_MAX, sizeof(*a->change_batch)));
+        a->job_batch = jobs_must_have(calloc(LEDGER_BATCH_MAX, sizeof(*a->job_batch)));
+        a->answer_batch = jobs_must_have(calloc(LEDGER_BATCH_MAX, sizeof(*a->answer_batch)));
+    }
+    a->changes_asked = least(a->change_count, LEDGER_BATCH_MAX);
+    a->job_changes_asked = least(a->job_change_count, LEDGER_BATCH_MAX);
+    /* An answer tells of a run: it must not be written before it. */
+    a->answers_asked =
+        a->changes_asked < a->change_count ? 0 : least(a->answer_count, LEDGER_BATCH_MAX);
+    for (size_t i = 0; i < a->changes_asked; i++) {
+        a->change_batch[i] = a->changes[i]->is;
+    }
+    for (size_t i = 0; i < a->job_changes_asked; i++) {
+        a->job_batch[i] = a->job_changes[i].is;
+        a->job_batch[i].job = a->job_changes[i].job;
+    }
+    for (size_t i = 0; i < a->answers_asked; i++) {
+        const struct answer *answer = &a->answers[i];
+
+        a->answer_batch[i] = answer->is;
+        a->answer_batch[i].run_id = answer->run_id[0] != '\0' ? answer->run_id : NULL;
+        a->answer_batch[i].text = answer->text;
+    }
+}
+
+static bool has_to_write(const struct asking *a)
+{
+    return a->change_count > 0 || a->job_change_count > 0 || a->answer_count > 0 ||
+           a->unreported != NULL;
+}
+
+static void ask_write(struct jobs *jobs)
+{
+    struct asking *a = &jobs->asking;
+
+    report_starts(jobs);
+    make_batches(a);
+    a->question = ASK_WRITE;
+    a->write_at = MONO_NEVER;
+    const struct ledger_write write = {
+        .changes = a->change_batch,
+        .change_count = a->changes_asked,
+        .jobs = a->job_batch,
+        .job_count = a->job_changes_asked,
+        .answers = a->answer_batch,
+        .answer_count = a->answers_asked,
+    };
+    ledger_write(a->ledger, &write);
+}
+
+static void ask_prune(struct jobs *jobs, mono_ns now)
+{
+    struct asking *a = &jobs->asking;
+
+    a->prune_at = now + PRUNE_EVERY;
+    for (size_t i = 0; i < jobs->count; i++) {
+        struct job *job = jobs->list[(a->prune_row + i) % jobs->count];
+
+        if (job->ended > 0) {
+            a->prune_row = (a->prune_row + i + 1) % jobs->count;
+            job->ended = 0;
+            a->question = ASK_PRUNE;
+            ledger_prune(a->ledger, job->board.name);
+            return;
+        }
+    }
+}
+
+static bool write_is_due(const struct jobs *jobs, mono_ns now)
+{
+    const struct asking *a = &jobs->asking;
+
+    return has_to_write(a) && (a->write_at <= now || jobs->ending != ENDING_NOT ||
+                               a->change_count >= LEDGER_BATCH_MAX);
+}
+
+static enum question choose(const struct jobs *jobs, mono_ns now)
+{
+    const struct asking *a = &jobs->asking;
+    bool write = write_is_due(jobs, now);
+
+    if (a->load_wanted) {
+        return ASK_LOAD;
+    }
+    if (a->claim_count > 0 && !(write && a->before == ASK_CLAIM)) {
+        return ASK_CLAIM;
+    }
+    if (write) {
+        return ASK_WRITE;
+    }
+    if (jobs->ending != ENDING_NOT) {
+        return ASK_NOTHING;
+    }
+    /* Those whose answers are not written yet would be read again. */
+    if (a->answer_count == 0 && (a->requests_wanted || a->requests_at <= now)) {
+        return ASK_REQUESTS;
+    }
+    return a->prune_at <= now ? ASK_PRUNE : ASK_NOTHING;
+}
+
+static dur_ns requests_every(const struct jobs *jobs)
+{
+    return jobs->world.config->database.kind == DATABASE_SQLITE ? REQUESTS_EVERY_SQLITE
+                                                                : REQUESTS_EVERY;
+}
+
+void jobs_ask_now(struct jobs *jobs)
+{
+    struct asking *a = &jobs->asking;
+    mono_ns now = clock_now();
+
+    if (a->ledger == NULL || !a->ready || a->question != ASK_NOTHING || a->again_at > now ||
+        !ledger_is_free(a->ledger)) {
+        return;
+    }
+    enum question next = choose(jobs, now);
+    switch (next) {
+    case ASK_NOTHING:
+        return;
+    case ASK_LOAD:
+        a->load_wanted = false;
+        a->question = ASK_LOAD;
+        ledger_load(a->ledger);
+        break;
+    case ASK_CLAIM:
+        ask_claims(jobs);
+        break;
+    case ASK_WRITE:
+        ask_write(jobs);
+        break;
+    case ASK_REQUESTS:
+        a->requests_wanted = false;
+        a->requests_at = now + requests_every(jobs);
+        a->question = ASK_REQUESTS;
+        ledger_take_requests(a->ledger);
+        break;
+    case ASK_PRUNE:
+        ask_prune(jobs, now);
+        break;
+    }
+    a->before = next;
+}
+
+mono_ns jobs_ask_next(const struct jobs *jobs)
+{
+    const struct asking *a = &jobs->asking;
+    mono_ns at = MONO_NEVER;
+
+    if (a->ledger == NULL || !a->ready || a->question != ASK_NOTHING ||
+        !ledger_is_free(a->ledger)) {
+        return MONO_NEVER; /* an answer, or on_ready, comes first */
+    }
+    if (a->load_wanted || a->claim_count > 0 || a->requests_wanted ||
+        (has_to_write(a) && jobs->ending != ENDING_NOT)) {
+        at = 0;
+    } else if (has_to_write(a)) {
+        at = a->write_at;
+    }
+    if (jobs->ending == ENDING_NOT) {
+        at = a->requests_at < at ? a->requests_at : at;
+        at = a->prune_at < at ? a->prune_at : at;
+    }
+    return at < a->again_at ? a->again_at : at;
+}
+
+bool jobs_asked_all(const struct jobs *jobs)
+{
+    const struct asking *a = &jobs->asking;
+
+    return a->ledger == NULL || !a->ready || a->failed ||
+           (!has_to_write(a) && a->question != ASK_WRITE);
+}
+
+/* ---- answers ---- */
+
+/* Any answer that is none of a failure: the ledger works. */
+static void went_well(struct jobs *jobs)
+{
+    struct asking *a = &jobs->asking;
+
+    a->question = ASK_NOTHING;
+    if (a->failed) {
+        log_info("ledger_works", "epoch=%s", epoch_text(jobs->epoch).is);
+    }
+    a->failed = false;
+    a->again_at = 0;
+    backoff_reset(&a->backoff);
+    if (a->loaded) {
+        scheduler_ledger(&jobs->scheduler, true, clock_wall());
+    }
+    jobs_turn_soon(jobs);
+}
+
+static void on_loaded(void *ctx, const struct ledger_state *state)
+{
+    struct jobs *jobs = ctx;
+
+    jobs_take_state(jobs, state);
+    jobs->asking.loaded = true;
+    went_well(jobs);
+}
+
+static void on_claimed(void *ctx, const enum ledger_verdict *verdicts, size_t count,
+                       wall_ns database_clock)
+{
+    struct jobs *jobs = ctx;
+    struct asking *a = &jobs->asking;
+    size_t ahead = 0;
+
+    assert(a->question == ASK_CLAIM && count == a->claims_asked);
+    went_well(jobs);
+    for (size_t i = 0; i < count; i++) {
+        struct tick *tick = a->claims[i];
+
+        a->claims[i] = NULL;
+        if (tick == NULL) {
+            continue; /* forgotten meanwhile */
+        }
+        switch (verdicts[i]) {
+        case LEDGER_GRANTED:
+            tick->claimed = true;
+            scheduler_granted(&jobs->scheduler, &tick->plan);
+            break;
+        case LEDGER_TAKEN:
+            log_debug("tick_taken", "job=%s scheduled_at=%s", log_text(tick->job->board.name).is,
+                      instant_text(tick->plan.scheduled_at).is);
+            jobs_drop_tick(jobs, tick);
+            break;
+        case LEDGER_AHEAD: /* asked again, until the clock is right or we do not lead any more */
+            a->claims[i] = tick;
+            ahead++;
+            break;
+        }
+    }
+    a->claims_asked = 0;
+    if (ahead > 0) {
+        log_error("clock_ahead", "ticks=%zu clock=%s database_clock=%s effect=%s", ahead,
+                  instant_text(clock_wall()).is, instant_text(database_clock).is,
+                  "\"they are not started before the database's clock has come to them\"");
+        a->again_at = clock_now() + backoff_next(&a->backoff, &jobs->random);
+    }
+}
+
+static void forget_first(struct asking *a)
+{
+    for (size_t i = 0; i < a->changes_asked; i++) {
+        free_change(a->changes[i]);
+    }
+    a->change_count -= a->changes_asked;
+    memmove(a->changes, a->changes + a->changes_asked, a->change_count * sizeof(*a->changes));
+    a->job_change_count -= a->job_changes_asked;
+    memmove(a->job_changes, a->job_changes + a->job_changes_asked,
+            a->job_change_count * sizeof(*a->job_changes));
+    a->answer_count -= a->answers_asked;
+    memmove(a->answers, a->answers + a->answers_asked, a->answer_count * sizeof(*a->answers));
+    a->changes_asked = a->job_changes_asked = a->answers_asked = 0;
+}
+
+static void on_written(void *ctx)
+{
+    struct jobs *jobs = ctx;
+    struct asking *a = &jobs->asking;
+
+    assert(a->question == ASK_WRITE);
+    went_well(jobs);
+    for (size_t i = 0; i < a->changes_asked; i++) {
+        struct tick *tick = a->changes[i]->tick;
+
+        if (tick != NULL) {
+            tick->changes--;
+            scheduler_settled(&jobs->scheduler, &tick->plan);
+        }
+    }
+    forget_first(a);
+    if (has_to_write(a)) {
+        a->write_at = clock_now() + WRITE_WITHIN;
+    }
+}
+
+static void on_requests(void *ctx, const struct ledger_request *requests, size_t count)
+{
+    struct jobs *jobs = ctx;
+
+    went_well(jobs);
+    jobs_take_requests(jobs, requests, count);
+}
+
+static void on_pruned(void *ctx, size_t rows)
+{
+    struct jobs *jobs = ctx;
+
+    jobs->asking.prune_failed = false;
+    went_well(jobs);
+    if (rows > 0 && jobs->count > 0) { /* there may be more of it */
+        size_t row = (jobs->asking.prune_row + jobs->count - 1) % jobs->count;
+
+        jobs->list[row]->ended++;
+    }
+}
+
+/* Old rows that stay are no reason not to start what is due. */
+static void prune_failed(struct asking *a, const char *text)
+{
+    a->prune_at = clock_now() + PRUNE_AGAIN;
+    if (!a->prune_failed) {
+        log_warn("history_not_pruned", "error=%s", log_text(text).is);
+    }
+    a->prune_failed = true;
+}
+
+/* What was asked stays where it is: it is asked again. */
+static void on_failed(void *ctx, const char *text)
+{
+    struct jobs *jobs = ctx;
+    struct asking *a = &jobs->asking;
+    enum question question = a->question;
+
+    a->question = ASK_NOTHING;
+    if (question == ASK_PRUNE && ledger_is_free(a->ledger)) {
+        prune_failed(a, text);
+        jobs_turn_soon(jobs);
+        return;
+    }
+    a->claims_asked = a->changes_asked = a->job_changes_asked = a->answers_asked = 0;
+    a->load_wanted = a->load_wanted || question == ASK_LOAD;
+    if (question == ASK_WRITE) {
+        a->write_at = clock_now();
+    }
+    if (!a->failed) {
+        log_error("ledger_failed", "epoch=%s error=%s effect=%s", epoch_text(jobs->epoch).is,
+                  log_text(text).is, "\"nothing is started until it works\"");
+    }
+    a->failed = true;
+    a->again_at = clock_now() + backoff_next(&a->backoff, &jobs->random);
+    scheduler_ledger(&jobs->scheduler, false, clock_wall());
+    jobs_turn_soon(jobs);
+}
+
+static void on_ready(void *ctx)
+{
+    struct jobs *jobs = ctx;
+    struct asking *a = &jobs->asking;
+
+    a->ready = true;
+    a->again_at = 0; /* what failed was the connection */
+    jobs_turn_soon(jobs);
+}
+
+static void on_term_over(void *ctx)
+{
+    struct jobs *jobs = ctx;
+
+    jobs->asking.question = ASK_NOTHING;
+    jobs->asking.ready = false;
+    scheduler_ledger(&jobs->scheduler, false, clock_wall());
+    jobs->events.on_term_over(jobs->events.ctx);
+}
+
+struct ledger_events jobs_ledger_events(struct jobs *jobs)
+{
+    return (struct ledger_events){
+        .on_loaded = on_loaded,
+        .on_claimed = on_claimed,
+        .on_written = on_written,
+        .on_requests = on_requests,
+        .on_pruned = on_pruned,
+        .on_failed = on_failed,
+        .on_ready = on_ready,
+        .on_term_over = on_term_over,
+        .ctx = jobs,
+    };
+}
