@@ -37,6 +37,7 @@ enum job_overlap { OVERLAP_SKIP, OVERLAP_QUEUE, OVERLAP_REPLACE, OVERLAP_ALLOW }
 enum job_missed { MISSED_ONCE, MISSED_SKIP, MISSED_ALL };
 enum job_interrupt { INTERRUPT_SKIP, INTERRUPT_RERUN };
 enum job_record { RECORD_ALL, RECORD_FAILURES };
+enum day_match { DAY_MATCH_OR, DAY_MATCH_AND };
 
 /* Strings are owned by the config; one that is not set is NULL unless said otherwise. */
 struct config_pgbaton {
@@ -89,9 +90,12 @@ struct exit_codes {
 
 struct config_job {
     const char *name;
-    struct origin origin; /* of its section header */
-    struct schedule schedule;
+    struct origin origin;     /* of its section header */
+    struct schedule schedule; /* its parent is a string of its own, its zone one of the config's */
     const char *schedule_text;
+    const char *zone;
+    dur_ns jitter;
+    enum day_match day_match;
     enum job_action action;
     const char *command; /* ACTION_COMMAND: the text; ACTION_EXEC: the words as written; ACTION_SQL:
                             the statements */

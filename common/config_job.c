@@ -7,6 +7,8 @@
 #include "common/config_words.h"
 #include "common/scoreboard.h"
 
+enum { REASON_BYTES = 512 };
+
 static const struct config_job blank_job = {.umask = -1, .nice = INT_MIN};
 
 static size_t row_index(const char *key)
@@ -38,6 +40,13 @@ struct building {
 static void complain(const struct building *b, const char *key, const char *what)
 {
     config_problem_add(b->cfg->private->entries.problems, false, b->header->origin,
+                       b->header->section, key, "%s", what);
+}
+
+/* The same of a key that somebody has set. */
+static void complain_there(const struct building *b, const char *key, const char *what)
+{
+    config_problem_add(b->cfg->private->entries.problems, false, b->settings[row_index(key)].origin,
                        b->header->section, key, "%s", what);
 }
 
@@ -110,6 +119,52 @@ static void set_action(struct building *b)
     }
 }
 
+/* What is set in [jobs] has been complained about there. */
+static const struct zone *zone_of(const struct building *b)
+{
+    const char *name = b->job->zone;
+    char reason[REASON_BYTES] = "";
+    const struct zone *zone = NULL;
+
+    if (name != NULL) {
+        zone = config_zone(b->cfg, name, reason, sizeof(reason));
+        if (zone == NULL && said_in(b, b->header->section, "zone")) {
+            complain_there(b, "zone", reason);
+        }
+    }
+    return zone;
+}
+
+static void set_schedule(struct building *b)
+{
+    struct config_job *job = b->job;
+    struct schedule *schedule = &job->schedule;
+    struct schedule_options options = {
+        .job = job->name,
+        .zone = zone_of(b),
+        .jitter = job->jitter,
+        .day_and = job->day_match == DAY_MATCH_AND,
+    };
+    char reason[REASON_BYTES];
+
+    if (job->schedule_text == NULL || options.zone == NULL) {
+        return;
+    }
+    if (schedule_parse(job->schedule_text, &options, schedule, reason, sizeof(reason)) < 0) {
+        complain_there(b, "schedule", reason);
+        return;
+    }
+    if (schedule->kind == SCHEDULE_AFTER) {
+        schedule->parent = config_memory_bytes(&b->cfg->private->entries.memory, schedule->parent,
+                                               schedule_parent_length(schedule->parent));
+    }
+    if (SCHEDULER_LACKS_KINDS && job->enabled &&
+        ((schedule_is_clocked(schedule) && schedule->kind != SCHEDULE_EVERY) ||
+         schedule->kind == SCHEDULE_AFTER)) {
+        complain_there(b, "schedule", "is not available in this version");
+    }
+}
+
 static uint64_t hash_of(const struct building *b)
 {
     uint64_t hash = config_hash_text(0, b->job->name);
@@ -144,6 +199,7 @@ static int build_job(struct building *b)
         !said_in(b, "jobs", "schedule")) {
         complain(b, "schedule", "is missing; write one such as schedule = every 30s");
     }
+    set_schedule(b);
     set_action(b);
     b->job->hash = hash_of(b);
     return 0;
@@ -160,6 +216,14 @@ static void check_defaults(struct config *cfg)
         if (strcmp(config_rows[i].key, "enabled") != 0) {
             (void)config_apply(cfg, &config_rows[i], "jobs", NULL, &scratch, &ignored);
         }
+    }
+
+    const struct config_entry *zone = config_entries_find(entries, "jobs", "zone");
+    char reason[REASON_BYTES];
+
+    if (zone != NULL && scratch.zone != NULL &&
+        config_zone(cfg, scratch.zone, reason, sizeof(reason)) == NULL) {
+        config_problem_add(entries->problems, false, zone->origin, "jobs", "zone", "%s", reason);
     }
 
     const struct config_entry *exec = config_entries_find(entries, "jobs", "exec");
@@ -214,5 +278,5 @@ int config_build_jobs(struct config *cfg)
         }
         private->job_settings[cfg->job_count++] = b.settings;
     }
-    return 0;
+    return config_check_parents(cfg);
 }

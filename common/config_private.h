@@ -9,6 +9,23 @@
 #include "common/config.h"
 #include "common/config_entries.h"
 #include "common/config_table.h"
+#include "common/zone_load.h"
+
+/*
+ * TODO(issue 4): 0, and out of here, as soon as the scheduler starts what has instants besides
+ * `every`, and what follows another job; until then a job that is enabled is refused such a
+ * schedule.
+ */
+#define SCHEDULER_LACKS_KINDS 1
+
+/* A zone that jobs use, and what it was made from: that travels to the children, so that they judge
+ * by the same. */
+struct config_zone {
+    struct config_zone *next;
+    const char *name;
+    struct zone_bytes from;
+    struct zone zone; /* count 0: not made yet */
+};
 
 /* What is in effect for one row, and who said so. */
 struct config_setting {
@@ -21,6 +38,7 @@ struct config_private {
     const char *file; /* the one that was asked for; NULL where it came sealed */
     struct config_entries entries;
     struct config_setting *settings; /* one a row of the sections before [job NAME] */
+    struct config_zone *zones;
     /* One array a job, in their order: one a row from config_job_row_first() on. */
     struct config_setting **job_settings;
 };
@@ -47,6 +65,19 @@ int config_build(struct config *cfg);
 
 /* config_build_jobs - the part of it that makes the jobs. */
 int config_build_jobs(struct config *cfg);
+
+/* config_check_parents - that each `after JOB` names a job, and that none waits for itself. */
+int config_check_parents(struct config *cfg);
+
+/* config_zone - the zone of that name, loaded at its first use; NULL, with the reason in reterr, or
+ * no memory. */
+const struct zone *config_zone(struct config *cfg, const char *name, char *reterr, size_t size);
+
+/* config_zone_put - one whose bytes are there already, and live as long as the configuration. */
+struct config_zone *config_zone_put(struct config *cfg, const char *name, struct zone_bytes from);
+
+/* config_zones_hash - adds what is in the zones to a hash. */
+uint64_t config_zones_hash(const struct config *cfg, uint64_t hash);
 
 /*
  * config_apply - find what is said for a row in a section ("election", "job x"),

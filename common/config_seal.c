@@ -12,17 +12,20 @@
 
 /*
  * The memfd holds this header and then, for each entry, a line number and four
- * strings with their NULs. Both ends are builds of one program on one machine,
+ * strings with their NULs; then, for each zone, its name with its NUL, a length,
+ * and as many bytes of tzdata: a child judges by what the supervisor has read,
+ * whatever becomes of the files. Both ends are builds of one program on one machine,
  * so numbers are as they are in memory; the monitor may be another build for a moment.
  */
-enum { SEAL_VERSION = 1, SEAL_STRINGS = 4 };
+enum { SEAL_VERSION = 2, SEAL_STRINGS = 4 };
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 struct seal_header {
     char magic[8];
     uint32_t version;
-    uint32_t count;
+    uint32_t count; /* of entries */
+    uint64_t zone_count;
     uint64_t size;        /* of all of it */
     uint64_t body_hash;   /* of what follows */
     uint64_t config_hash; /* one without secrets could not work it out */
@@ -86,6 +89,15 @@ static void write_entry(FILE *to, const struct config_entry *entry, const char *
     }
 }
 
+static void write_zone(FILE *to, const struct config_zone *zone)
+{
+    uint32_t size = (uint32_t)zone->from.size;
+
+    (void)fwrite(zone->name, strlen(zone->name) + 1, 1, to);
+    (void)fwrite(&size, sizeof(size), 1, to);
+    (void)fwrite(zone->from.bytes, 1, size, to);
+}
+
 /* Header and body in one piece of memory; the caller frees it. NULL: no memory. */
 static char *serialise(const struct config *cfg, bool with_secrets, size_t *ret_size)
 {
@@ -106,6 +118,12 @@ static char *serialise(const struct config *cfg, bool with_secrets, size_t *ret_
         if (value != NULL) {
             write_entry(to, entry, value);
             header.count++;
+        }
+    }
+    for (const struct config_zone *z = cfg->private->zones; z != NULL; z = z->next) {
+        if (z->from.size > 0) {
+            write_zone(to, z);
+            header.zone_count++;
         }
     }
 
@@ -248,9 +266,32 @@ static int take_entry(struct config_entries *entries, const char **at, const cha
     return 0;
 }
 
-static int parse(struct config_entries *entries, const char *bytes, size_t size,
-                 struct seal_header *ret_header)
+static int take_zone(struct config *cfg, const char **at, const char *end)
 {
+    const char *name = take_string(at, end);
+    uint32_t size;
+    struct zone_bytes from;
+
+    if (name == NULL || (size_t)(end - *at) < sizeof(size)) {
+        return -EINVAL;
+    }
+    memcpy(&size, *at, sizeof(size));
+    *at += sizeof(size);
+    if (size > (size_t)(end - *at)) {
+        return -EINVAL;
+    }
+    from.size = size;
+    from.bytes = config_memory_bytes(&cfg->private->entries.memory, *at, size);
+    *at += size;
+    return config_memory_failed(&cfg->private->entries.memory) ||
+                   config_zone_put(cfg, name, from) == NULL
+               ? -ENOMEM
+               : 0;
+}
+
+static int parse(struct config *cfg, const char *bytes, size_t size, struct seal_header *ret_header)
+{
+    struct config_entries *entries = &cfg->private->entries;
     struct seal_header header;
     const char *at = bytes + sizeof(header);
     const char *end = bytes + size;
@@ -263,6 +304,13 @@ static int parse(struct config_entries *entries, const char *bytes, size_t size,
     }
     for (uint32_t i = 0; i < header.count; i++) {
         int rc = take_entry(entries, &at, end);
+
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    for (uint64_t i = 0; i < header.zone_count; i++) {
+        int rc = take_zone(cfg, &at, end);
 
         if (rc < 0) {
             return rc;
@@ -288,7 +336,7 @@ int config_unseal(int fd, struct config **ret_config)
 
     struct config *cfg = config_new(&problems);
 
-    rc = cfg == NULL ? -ENOMEM : parse(&cfg->private->entries, bytes, size, &header);
+    rc = cfg == NULL ? -ENOMEM : parse(cfg, bytes, size, &header);
     if (rc == 0) {
         rc = config_build(cfg);
     }

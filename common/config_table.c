@@ -103,7 +103,7 @@ const struct config_row config_rows[] = {
     LATER(JOBS, "output_limit",      "64KiB",     NULL, "how much output of a run is kept")
 
     ROW(JOB,      "schedule",        SCHEDULE,    NULL,      0,            0,             NULL,    LIVE,     FLEET,    NOWHERE,
-        .help = "every 30s, always, @elected, @released, manual")
+        .help = "M H DOM MON DOW, @daily, every 30s, at TIME, @elected, @released, always, after JOB, manual")
     ROW(JOB,      "command",         COMMAND,     NULL,      0,            0,             NULL,    LIVE,     FLEET,    NOWHERE, .secret = true,
         .help = "what to run, by the shell")
     ROW(JOB,      "exec",            WORDS,       NULL,      0,            0,             NULL,    LIVE,     FLEET,    NOWHERE, .secret = true,
@@ -111,8 +111,10 @@ const struct config_row config_rows[] = {
     LATER(JOB, "sql",                NULL,        NULL, "statements to run in the database")
     ROW(JOB,      "shell",           WORDS,       "/bin/sh -c", 0,         0,             NULL,    LIVE,     FLEET,    NOWHERE,
         .help = "what runs a command")
-    LATER(JOB, "zone",               "UTC",       "UTC", "time zone of the schedule")
-    LATER(JOB, "jitter",             "0",         "0", "stable offset made from the job's name")
+    ROW(JOB,      "zone",            ZONE,        "UTC",     1,            ZONE_NAME_MAX - 1, NULL, LIVE,    FLEET,    JOB(zone),
+        .help = "time zone of the schedule: UTC, Europe/Berlin")
+    ROW(JOB,      "jitter",          DURATION,    "0",       0,            DUR_DAYS(7),   NULL,    LIVE,     FLEET,    JOB(jitter),
+        .help = "every instant is later by less than this, always by the same: made from the job's name")
     ROW(JOB,      "timeout",         DURATION,    "none",    DUR_MS(1),    DUR_DAYS(365), "none",  LIVE,     FLEET,    JOB(timeout),
         .help = "a run that takes longer is ended")
     ROW(JOB,      "grace",           DURATION,    "5s",      0,            DUR_DAYS(1),   NULL,    LIVE,     FLEET,    JOB(grace),
@@ -126,7 +128,8 @@ const struct config_row config_rows[] = {
     LATER(JOB, "retry_delay",        "10s",       NULL, "wait before the first of them")
     LATER(JOB, "success_codes",      "0",         "0", "exit codes that mean success")
     LATER(JOB, "mutex",              NULL,        NULL, "jobs with the same one do not run at the same time")
-    LATER(JOB, "day_match",          "or",        NULL, "how day of month and day of week combine: or, and")
+    ROW(JOB,      "day_match",       CHOICE,      "or",      0,            0,             "or|and", LIVE,    FLEET,    JOB(day_match),
+        .help = "where day of month and day of week are both restricted, which must match: one, or both")
     ROW(JOB,      "user",            NAME,        NULL,      1,            255,           NULL,    LIVE,     FLEET,    JOB(user),
         .help = "who runs it (the daemon's user)")
     ROW(JOB,      "directory",       PATH,        NULL,      0,            0,             NULL,    LIVE,     FLEET,    JOB(directory),
@@ -367,6 +370,7 @@ const char *config_row_range(const struct config_row *row, char *text, size_t si
     case KIND_KEY:
     case KIND_DSN:
     case KIND_SCHEDULE:
+    case KIND_ZONE:
     case KIND_COMMAND:
     case KIND_WORDS:
     case KIND_ENVIRONMENT:

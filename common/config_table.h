@@ -38,7 +38,8 @@ enum config_kind {
     KIND_CHOICE,      /* an enum: the index in choices */
     KIND_KEY,         /* 64 bits */
     KIND_DSN,         /* writes database.kind and database.dsn */
-    KIND_SCHEDULE,    /* writes schedule and schedule_text */
+    KIND_SCHEDULE,    /* writes schedule_text; schedule is made once zone and jitter are known */
+    KIND_ZONE,        /* a name; loaded once the job is known */
     KIND_COMMAND,     /* a text for the shell */
     KIND_WORDS,       /* shell-like words, at least one */
     KIND_ENVIRONMENT, /* NAME=VALUE words */

@@ -313,15 +313,28 @@ static int parse_dsn(struct value *v)
     return 0;
 }
 
+/* Its form alone: what depends on the job's name and its other keys is judged with them. */
 static int parse_schedule(struct value *v)
 {
     struct config_job *job = v->base;
+    struct schedule ignored;
 
-    if (schedule_parse(v->text, &job->schedule, v->reterr, v->reterr_size) < 0) {
+    if (schedule_parse(v->text, NULL, &ignored, v->reterr, v->reterr_size) < 0) {
         return -EINVAL;
     }
     v->canonical = config_memory_text(v->memory, v->text);
     job->schedule_text = v->canonical;
+    return 0;
+}
+
+static int parse_zone(struct value *v)
+{
+    char why[128];
+
+    if (!zone_is_name(v->text, why, sizeof(why))) {
+        return refuse(v, "'%.80s' is no time zone: %s", v->text, why);
+    }
+    put_text(v, config_memory_text(v->memory, v->text));
     return 0;
 }
 
@@ -493,6 +506,8 @@ static int parse_by_kind(struct value *v)
         return parse_schedule(v);
     case KIND_COMMAND:
         return parse_command(v);
+    case KIND_ZONE:
+        return parse_zone(v);
     case KIND_WORDS:
         return parse_words(v);
     case KIND_ENVIRONMENT:

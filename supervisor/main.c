@@ -52,7 +52,14 @@ static const struct command_spec commands[] = {
     {"cancel",     "JOB",                    "stops a job's processes", NULL, NULL},
     {"pause",      "[JOB]",                  "no more runs of it", NULL, NULL},
     {"resume",     "[JOB]",                  "runs again", NULL, NULL},
-    {"next",       "SCHEDULE",               "the next instants of a schedule", NULL, NULL},
+    {"next",       "SCHEDULE [--zone Z] [-n N]", "the next instants of a schedule",
+     "No daemon and no configuration is needed. One instant a line, RFC 3339.\n\n"
+     "--zone Z     the schedule's zone: Europe/Berlin (UTC)\n"
+     "--from TIME  after that time (now): RFC 3339, or 2026-12-24 18:00 in the zone\n"
+     "-n N         how many (5)\n"
+     "--job NAME   the job's name, which H and ~ are made from\n"
+     "--json       an array\n\n"
+     "Exits with 1 where no clock starts it, or none is left.", command_next},
     {"lock",       "NAME -- CMD ARG...",     "runs CMD while holding a distributed lock", NULL, NULL},
     {"poll-batches", "",                     "the batch poller", NULL, NULL},
     {"doctor",     "",                       "checks the database that it would use", NULL, NULL},

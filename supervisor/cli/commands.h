@@ -34,6 +34,7 @@ int command_status(struct command_line *line);    /* supervisor/cli/status.c */
 int command_stop(struct command_line *line);      /* supervisor/cli/order.c */
 int command_reload(struct command_line *line);    /* supervisor/cli/order.c */
 int command_step_down(struct command_line *line); /* supervisor/cli/order.c */
+int command_next(struct command_line *line);      /* supervisor/cli/next.c */
 int command_exec(struct command_line *line);      /* worker/leader/exec_here.c */
 int command_init_db(struct command_line *line);   /* worker/database/init_db.c */
 

@@ -125,7 +125,9 @@ static const char *sample_of(const struct config_row *row)
     case KIND_BOOL:
         return strcmp(row->preset, "yes") == 0 ? "no" : "yes";
     case KIND_CHOICE:
-        return strcmp(row->key, "mode") == 0 ? "poll" : "warn";
+        return strcmp(row->key, "mode") == 0        ? "poll"
+               : strcmp(row->key, "day_match") == 0 ? "and"
+                                                    : "warn";
     case KIND_KEY:
         return "0x00000000000000FF";
     case KIND_DSN:
@@ -139,6 +141,8 @@ static const char *sample_of(const struct config_row *row)
         return "A=b=c";
     case KIND_UMASK:
         return "0027";
+    case KIND_ZONE:
+        return "UTC";
     case KIND_LATER:
         return row->only;
     case KIND_INCLUDE: /* config/include_may_be_overridden */

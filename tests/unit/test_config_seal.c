@@ -169,9 +169,10 @@ Test(config_seal, any_other_byte_is_refused)
     int whole = config_seal(cfg, true);
     char bytes[8192];
     ssize_t size = pread(whole, bytes, sizeof(bytes), 0);
-    /* Behind the magic, version, count, size and the hash of the body is that of the configuration.
+    /* Behind the magic, version, two counts, size and the hash of the body is that of the
+     * configuration.
      */
-    const size_t config_hash_at = 32;
+    const size_t config_hash_at = 40;
 
     for (size_t i = 0; i < (size_t)size; i++) {
         if (i >= config_hash_at && i < config_hash_at + 8) {

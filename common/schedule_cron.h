@@ -1,0 +1,51 @@
+/*
+ * schedule_cron.h - PURE: the fields of a cron expression, as bits.
+ */
+#ifndef PGBATON_COMMON_SCHEDULE_CRON_H
+#define PGBATON_COMMON_SCHEDULE_CRON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SCHEDULE_CRON_NTH = 5 }; /* mon#1 to mon#5 */
+
+/* Bit n stands for the value n. */
+struct schedule_cron {
+    uint64_t seconds;
+    uint64_t minutes;
+    uint32_t hours;
+    uint32_t days;                           /* of the month: 1 to 31 */
+    uint32_t nearest_days;                   /* 15W: the working day that is nearest to it */
+    uint16_t months;                         /* 1 to 12 */
+    uint8_t weekdays;                        /* 0 to 6, Sunday is 0 */
+    uint8_t last_weekdays;                   /* 5L: the last one of the month */
+    uint8_t nth_weekdays[SCHEDULE_CRON_NTH]; /* mon#2 in the second of these */
+    bool last_day;                           /* L */
+    bool last_working_day;                   /* LW */
+    bool days_both; /* a day must match both of its fields; else either one is enough */
+    bool fixed;     /* neither minute nor hour begins with *: see daylight saving in schedule.h */
+};
+
+/*
+ * schedule_cron_parse - five fields, or six with seconds first. job is the name that H and ~ are
+ * made from; NULL: not known. Returns 0, or -EINVAL with the reason in reterr; then *ret_cron is
+ * not touched.
+ */
+int schedule_cron_parse(const char *text, const char *job, bool day_and,
+                        struct schedule_cron *ret_cron, char *reterr, size_t reterr_size);
+
+#define SCHEDULE_CRON_NONE INT64_MAX
+
+/* schedule_cron_next - the first wall second from `from` on, and below limit, that the fields
+ * match; SCHEDULE_CRON_NONE. */
+int64_t schedule_cron_next(const struct schedule_cron *cron, int64_t from, int64_t limit);
+
+/* schedule_cron_matches - is it one of them? */
+bool schedule_cron_matches(const struct schedule_cron *cron, int64_t wall_second);
+
+/* schedule_cron_days - the days of a month that match, bit n for day n; 0 where the month does not.
+ */
+uint32_t schedule_cron_days(const struct schedule_cron *cron, int32_t year, uint32_t month);
+
+#endif
