@@ -32,7 +32,7 @@ WERROR := $(if $(DEVELOPER),-Werror)
 Q    := $(if $(V),,@)
 say   = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
-PACKAGES := libpq inih jansson libcap
+PACKAGES := libpq sqlite3 inih jansson libcap
 ifneq ($(filter-out help clean uninstall,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(shell pkg-config --exists $(PACKAGES) && echo yes),yes)
 $(error the libraries are missing: run 'sh etc/deps.sh' as root, or install $(PACKAGES) and libev)

@@ -7,7 +7,7 @@
 # makes no database cluster.
 set -eu
 
-build="gcc libc6-dev make pkg-config libpq-dev libev-dev libinih-dev libjansson-dev libcap-dev"
+build="gcc libc6-dev make pkg-config libpq-dev libsqlite3-dev libev-dev libinih-dev libjansson-dev libcap-dev"
 tests="libcriterion-dev postgresql pgbouncer openssl procps iproute2 util-linux stress-ng"
 checks="clang-format clang-tidy cppcheck bsdextrautils"
 packages="$build $tests $checks"

@@ -46,8 +46,10 @@ struct config *cli_load(const struct command_line *line);
  * wrong elsewhere is left to the daemon. */
 struct config *cli_load_daemon(const struct command_line *line);
 
-/* cli_database_library - "libpq 15.18", for --version; worker/database/library.c. */
+/* cli_database_library, cli_file_library - "libpq 15.18", "sqlite 3.40.1", for --version;
+ * worker/database/library.c. */
 const char *cli_database_library(void);
+const char *cli_file_library(void);
 
 /* cli_database_check - can libpq read the dsn? Connects to nothing. 0, or a negative errno with one
  * line that has no password in it; worker/database/library.c. */

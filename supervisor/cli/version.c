@@ -12,6 +12,7 @@ void version_print(void)
 {
     (void)printf("pgbaton %s\n", PGBATON_VERSION);
     (void)printf("%s\n", cli_database_library());
+    (void)printf("%s\n", cli_file_library());
     (void)printf("libev %d.%d\n", ev_version_major(), ev_version_minor());
     (void)printf("inih %s\n", INIH_VERSION);
     (void)printf("jansson %s\n", jansson_version_str());

@@ -39,6 +39,7 @@ static const struct {
 } calls[] = {
     {"the version",              {"--version"},               0,  "pgbaton 0."},
     {"versions of libraries",    {"--version"},               0,  "libpq"},
+    {"SQLite's too",             {"--version"},               0,  "sqlite 3."},
     {"help",                     {"--help"},                  0,  "step-down"},
     {"help of run",              {"run", "--help"},           0,  "pgbaton run"},
     {"help of check",            {"check", "--help"},         0,  "pgbaton check"},

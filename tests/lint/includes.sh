@@ -2,7 +2,7 @@
 # Who may include what: common/ includes common/; supervisor/ and worker/ include themselves and
 # common/, never each other; only supervisor/main.c joins them. A command that lives under worker/
 # because it needs the database includes supervisor/cli/commands.h, to be joined. Nothing includes
-# tests/, and one file each knows inih.
+# tests/, one file knows inih, and what knows SQLite says so in its name.
 set -u
 
 bad=0
@@ -31,6 +31,9 @@ forbid "nothing includes tests/" "$include\"tests/" $sources
 forbid "our own headers are named from the top" "$include\"[^/\"]*\"" $sources
 forbid "libpq is the database's, not the supervisor's nor common's" "$include<(libpq-fe|postgres_ext)\.h>" \
     $(find common supervisor -name '*.[ch]' ! -path 'supervisor/cli/*')
+forbid "SQLite is known to the files that are named after it, and to those that say its version" \
+    "$include(<sqlite3\.h>|\"[^\"]*/sqlite_statement\.h\")" \
+    $(find common supervisor worker -name '*.[ch]' ! -name '*sqlite*' ! -path worker/database/library.c)
 if [ "$inih_users" -gt 1 ]; then
     echo "includes: one file knows inih, not $inih_users" >&2
     bad=1

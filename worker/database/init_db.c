@@ -7,6 +7,7 @@
 #include "common/control.h"
 #include "supervisor/cli/commands.h"
 #include "worker/database/connect.h"
+#include "worker/database/init_db.h"
 #include "worker/database/schema.h"
 
 enum { ROLE_MAX = 64, VERSION_LEAST = 140000 };
@@ -193,6 +194,23 @@ static int init_db(const struct config *cfg, const struct init_options *options)
     return code;
 }
 
+static int init_database(const struct config *cfg, const struct init_options *options)
+{
+    switch (cfg->database.kind) {
+    case DATABASE_POSTGRES:
+        return init_db(cfg, options);
+    case DATABASE_SQLITE:
+        if (options->print || options->role != NULL) {
+            return complain(EXIT_CODE_USAGE, "--print and --role are for PostgreSQL: a SQLite "
+                                             "file has no roles, and is made by this command");
+        }
+        return init_sqlite(cfg);
+    case DATABASE_NONE:
+        break;
+    }
+    return complain(EXIT_CODE_CONFIG, "the dsn of this configuration is none: no table is needed");
+}
+
 int command_init_db(struct command_line *line)
 {
     struct init_options options;
@@ -206,13 +224,7 @@ int command_init_db(struct command_line *line)
     if (cfg == NULL) {
         return EXIT_CODE_CONFIG;
     }
-    if (cfg->database.kind != DATABASE_POSTGRES) {
-        code = complain(
-            EXIT_CODE_CONFIG,
-            "the dsn of this configuration is not a PostgreSQL database: no schema is needed");
-    } else {
-        code = init_db(cfg, &options);
-    }
+    code = init_database(cfg, &options);
     config_free(cfg);
     return code;
 }

@@ -1,5 +1,6 @@
-/* What the commands ask libpq, without a connection. */
+/* What the commands ask libpq and SQLite, without a connection. */
 #include <libpq-fe.h>
+#include <sqlite3.h>
 #include <stdio.h>
 
 #include "supervisor/cli/commands.h"
@@ -11,6 +12,14 @@ const char *cli_database_library(void)
     int version = PQlibVersion();
 
     (void)snprintf(text, sizeof(text), "libpq %d.%d", version / 10000, version % 10000);
+    return text;
+}
+
+const char *cli_file_library(void)
+{
+    static char text[32];
+
+    (void)snprintf(text, sizeof(text), "sqlite %s", sqlite3_libversion());
     return text;
 }
 
