@@ -1,0 +1,310 @@
+/* What goes in: claims, changes, and the deletion of what is old. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "worker/leader/ledger_sqlite_private.h"
+
+enum { PRUNE_MAX = 500 }; /* rows at a time: a few milliseconds */
+
+/* So long the answer to a request can be read. */
+#define REQUEST_KEPT (24 * 3600 * DUR_S(1))
+
+struct hash_text {
+    char is[17];
+};
+
+static struct hash_text hash_text(uint64_t hash)
+{
+    struct hash_text text;
+
+    (void)snprintf(text.is, sizeof(text.is), "%016" PRIx64, hash);
+    return text;
+}
+
+static int changed_rows(const struct ledger_sqlite *s)
+{
+    return sqlite3_changes(s->file.db);
+}
+
+/* generation, number, incarnation, instance: whose row it is. */
+static void bind_term(const struct ledger_sqlite *s, struct statement *statement, int first)
+{
+    statement_number(statement, first, (sqlite3_int64)s->ledger.epoch.generation);
+    statement_number(statement, first + 1, (sqlite3_int64)s->ledger.epoch.number);
+    statement_text(statement, first + 2, s->incarnation);
+    statement_text(statement, first + 3, s->ledger.options.config->pgbaton.instance);
+}
+
+/* ---- claims ---- */
+
+static int claim_new(struct ledger_sqlite *s, const struct ledger_claim *c, wall_ns now)
+{
+    struct statement insert = ledger_sqlite_say(s, SQL_CLAIM_NEW);
+
+    statement_text(&insert, 2, c->id);
+    statement_text(&insert, 3, c->job);
+    statement_moment(&insert, 4, c->scheduled_at);
+    statement_number(&insert, 5, c->attempt);
+    statement_text(&insert, 6, run_origin_name(c->origin));
+    bind_term(s, &insert, 7);
+    statement_moment(&insert, 11, now);
+    return statement_run(&insert);
+}
+
+static int claim_promoted(struct ledger_sqlite *s, const struct ledger_claim *c)
+{
+    struct statement update = ledger_sqlite_say(s, SQL_CLAIM_PROMOTED);
+
+    statement_text(&update, 2, c->id);
+    bind_term(s, &update, 3);
+    return statement_run(&update);
+}
+
+/* Was it granted already, by an answer that did not arrive? */
+static int is_ours(struct ledger_sqlite *s, const struct ledger_claim *c, bool *ret_ours)
+{
+    struct statement look = ledger_sqlite_say(s, SQL_CLAIM_IS_OURS);
+
+    statement_text(&look, 2, c->id);
+    statement_number(&look, 3, (sqlite3_int64)s->ledger.epoch.generation);
+    statement_number(&look, 4, (sqlite3_int64)s->ledger.epoch.number);
+    statement_text(&look, 5, s->incarnation);
+    statement_number(&look, 6, c->promotes);
+    statement_text(&look, 7, c->job);
+    statement_moment(&look, 8, c->scheduled_at);
+    statement_number(&look, 9, c->attempt);
+    *ret_ours = statement_next(&look);
+    return statement_end(&look);
+}
+
+static int advance(struct ledger_sqlite *s, const struct ledger_claim *c)
+{
+    struct hash_text hash = hash_text(c->schedule_hash);
+    struct statement update = ledger_sqlite_say(s, SQL_TICK_WAS);
+
+    statement_text(&update, 2, c->job);
+    statement_moment(&update, 3, c->scheduled_at);
+    statement_text(&update, 4, hash.is);
+    return statement_run(&update);
+}
+
+static int claim_one(struct ledger_sqlite *s, const struct ledger_claim *c, wall_ns now,
+                     enum ledger_verdict *ret_verdict)
+{
+    bool granted;
+
+    if (c->scheduled_at > now + s->ledger.options.config->database.max_clock_skew) {
+        *ret_verdict = LEDGER_AHEAD;
+        return SQLITE_OK;
+    }
+    int rc = c->promotes ? claim_promoted(s, c) : claim_new(s, c, now);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+    granted = changed_rows(s) > 0;
+    if (!granted) {
+        rc = is_ours(s, c, &granted);
+    }
+    /* Also one that was taken is done with: nobody need ask for it again. */
+    if (rc == SQLITE_OK && c->advances) {
+        rc = advance(s, c);
+    }
+    *ret_verdict = granted ? LEDGER_GRANTED : LEDGER_TAKEN;
+    return rc;
+}
+
+int ledger_sqlite_claim(struct ledger_sqlite *s, struct ledger_answer *a)
+{
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; rc == SQLITE_OK && i < s->claim_count; i++) {
+        rc = claim_one(s, &s->claims[i], a->now, &a->verdicts[i]);
+    }
+    return rc;
+}
+
+/* ---- changes ---- */
+
+static int insert_run(struct ledger_sqlite *s, const struct ledger_change *c, wall_ns now)
+{
+    struct statement insert = ledger_sqlite_say(s, SQL_INSERT);
+
+    statement_text(&insert, 2, c->id);
+    statement_text(&insert, 3, c->job);
+    statement_moment(&insert, 4, c->scheduled_at);
+    statement_number(&insert, 5, c->attempt);
+    statement_moment_if(&insert, 6, c->last_at);
+    statement_number(&insert, 7, c->count == 0 ? 1 : (sqlite3_int64)c->count);
+    statement_text(&insert, 8, outcome_name(c->outcome));
+    statement_text(&insert, 9, c->reason);
+    statement_text(&insert, 10, run_origin_name(c->origin));
+    statement_text(&insert, 11, c->parent);
+    statement_moment_if(&insert, 12, c->due_at);
+    bind_term(s, &insert, 13);
+    statement_moment(&insert, 17, now);
+    return statement_run(&insert);
+}
+
+static int update_run(struct ledger_sqlite *s, const struct ledger_change *c)
+{
+    struct statement update = ledger_sqlite_say(s, SQL_UPDATE);
+
+    statement_text(&update, 2, c->id);
+    statement_text(&update, 3, outcome_name(c->outcome));
+    statement_text(&update, 4, c->reason);
+    statement_moment_if(&update, 5, c->due_at);
+    statement_moment_if(&update, 6, c->started_at);
+    statement_moment_if(&update, 7, c->ended_at);
+    if (c->code >= 0 && !outcome_is_open(c->outcome)) {
+        statement_number(&update, 8, c->code);
+    }
+    statement_text(&update, 9, c->result);
+    statement_bytes(&update, 10, c->output_head, c->output_head_bytes);
+    statement_bytes(&update, 11, c->output_tail, c->output_tail_bytes);
+    if (c->output_bytes > 0) {
+        statement_number(&update, 12, (sqlite3_int64)c->output_bytes);
+    }
+    return statement_run(&update);
+}
+
+static int delete_run(struct ledger_sqlite *s, const struct ledger_change *c)
+{
+    struct statement delete = ledger_sqlite_say(s, SQL_DELETE);
+
+    statement_text(&delete, 2, c->id);
+    return statement_run(&delete);
+}
+
+static int change_run(struct ledger_sqlite *s, const struct ledger_change *c, wall_ns now)
+{
+    switch (c->kind) {
+    case LEDGER_INSERT:
+        return insert_run(s, c, now);
+    case LEDGER_UPDATE:
+        return update_run(s, c);
+    case LEDGER_DELETE:
+        return delete_run(s, c);
+    }
+    return SQLITE_MISUSE;
+}
+
+static int change_job(struct ledger_sqlite *s, const struct ledger_job_change *c)
+{
+    struct hash_text hash = hash_text(c->schedule_hash);
+    struct statement upsert = ledger_sqlite_say(s, SQL_JOB_IS);
+
+    statement_text(&upsert, 2, c->job);
+    if (c->sets_paused) {
+        statement_number(&upsert, 3, c->paused);
+    }
+    if (c->sets_failures) {
+        statement_number(&upsert, 4, c->failures);
+    }
+    statement_number(&upsert, 5, c->sets_tick);
+    if (c->sets_tick) {
+        statement_moment_if(&upsert, 6, c->last_tick);
+        statement_text(&upsert, 7, hash.is);
+    }
+    return statement_run(&upsert);
+}
+
+static int answer_request(struct ledger_sqlite *s, const struct ledger_request_answer *r,
+                          wall_ns now)
+{
+    struct statement update = ledger_sqlite_say(s, SQL_ANSWER);
+
+    statement_number(&update, 2, r->request);
+    statement_moment(&update, 3, now);
+    statement_number(&update, 4, r->done);
+    statement_text(&update, 5, r->run_id);
+    statement_text(&update, 6, r->text);
+    return statement_run(&update);
+}
+
+int ledger_sqlite_write(struct ledger_sqlite *s, struct ledger_answer *a)
+{
+    const struct ledger_write *w = &s->write;
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; rc == SQLITE_OK && i < w->change_count; i++) {
+        rc = change_run(s, &w->changes[i], a->now);
+    }
+    for (size_t i = 0; rc == SQLITE_OK && i < w->job_count; i++) {
+        rc = change_job(s, &w->jobs[i]);
+    }
+    for (size_t i = 0; rc == SQLITE_OK && i < w->answer_count; i++) {
+        rc = answer_request(s, &w->answers[i], a->now);
+    }
+    return rc;
+}
+
+/* ---- what is old ---- */
+
+static int prune_old(struct ledger_sqlite *s, wall_ns before)
+{
+    struct statement delete = ledger_sqlite_say(s, SQL_PRUNE_OLD);
+
+    statement_text(&delete, 2, s->prune_job);
+    statement_moment(&delete, 3, before);
+    statement_number(&delete, 4, PRUNE_MAX);
+    return statement_run(&delete);
+}
+
+/* The row that is the last to be kept, if there are so many. */
+static int last_kept(struct ledger_sqlite *s, int kept, bool *ret_found, sqlite3_int64 ret_at[2])
+{
+    struct statement look = ledger_sqlite_say(s, SQL_PRUNE_LAST_KEPT);
+
+    statement_text(&look, 2, s->prune_job);
+    statement_number(&look, 3, kept - 1);
+    *ret_found = statement_next(&look);
+    if (*ret_found) {
+        ret_at[0] = sqlite3_column_int64(look.handle, 0);
+        ret_at[1] = sqlite3_column_int64(look.handle, 1);
+    }
+    return statement_end(&look);
+}
+
+static int prune_beyond(struct ledger_sqlite *s, const sqlite3_int64 at[2])
+{
+    struct statement delete = ledger_sqlite_say(s, SQL_PRUNE_BEYOND);
+
+    statement_text(&delete, 2, s->prune_job);
+    statement_number(&delete, 3, at[0]);
+    statement_number(&delete, 4, at[1]);
+    statement_number(&delete, 5, PRUNE_MAX);
+    return statement_run(&delete);
+}
+
+static int prune_requests(struct ledger_sqlite *s, wall_ns before)
+{
+    struct statement delete = ledger_sqlite_say(s, SQL_PRUNE_REQUESTS);
+
+    statement_moment(&delete, 2, before);
+    statement_number(&delete, 3, PRUNE_MAX);
+    return statement_run(&delete);
+}
+
+/* 0 in the configuration: no limit. */
+int ledger_sqlite_prune(struct ledger_sqlite *s, struct ledger_answer *a)
+{
+    const struct config_runs *runs = &s->ledger.options.config->runs;
+    sqlite3_int64 at[2] = {0};
+    bool found = false;
+    int rc = prune_requests(s, a->now - REQUEST_KEPT);
+
+    a->pruned = (size_t)changed_rows(s);
+    if (rc == SQLITE_OK && runs->history > 0) {
+        rc = prune_old(s, a->now - runs->history);
+        a->pruned += (size_t)changed_rows(s);
+    }
+    if (rc == SQLITE_OK && runs->history_runs > 0) {
+        rc = last_kept(s, runs->history_runs, &found, at);
+    }
+    if (rc == SQLITE_OK && found) {
+        rc = prune_beyond(s, at);
+        a->pruned += (size_t)changed_rows(s);
+    }
+    return rc;
+}
