@@ -8,6 +8,8 @@
     "(CAST(strftime('%s', 'now') AS INTEGER) * 1000000"                                            \
     " + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000)"
 
+#define TEXT_OF(moment) "strftime('%Y-%m-%dT%H:%M:%fZ', r." moment " / 1e6, 'unixepoch') AS " moment
+
 /*
  * What takes the tables from the version before it to this one. The first version with a file is 2:
  * the numbers are those of the schema in PostgreSQL.
@@ -68,25 +70,26 @@ static const char to_version_2[] =
     "CREATE TABLE request ("
     "    id           INTEGER PRIMARY KEY AUTOINCREMENT,"
     "    election     TEXT NOT NULL,"
-    "    kind         TEXT NOT NULL CHECK (kind IN ('trigger', 'cancel', 'pause', 'resume')),"
-    "    job          TEXT NOT NULL,"
-    "    requested_by TEXT NOT NULL,"
+    "    kind         TEXT NOT NULL,"
+    "    job          TEXT NOT NULL DEFAULT '',"
+    "    requested_by TEXT,"
     "    requested_at INTEGER NOT NULL DEFAULT " MOMENT_NOW ","
     "    answered_at  INTEGER,"
     "    done         INTEGER,"
     "    run_id       TEXT,"
     "    answer       TEXT"
     ") STRICT;"
-    "CREATE INDEX request_open ON request (election) WHERE answered_at IS NULL;"
+    "CREATE INDEX request_open ON request (election, id) WHERE answered_at IS NULL;"
+    /* For people: moments as text, lengths in seconds. Lateness counts from when it could begin. */
     "CREATE VIEW recent_runs AS"
-    "    SELECT election, id, job,"
-    "           strftime('%Y-%m-%dT%H:%M:%fZ', scheduled_at / 1e6, 'unixepoch') AS scheduled_at,"
-    "           attempt, count, outcome, reason, origin,"
-    "           generation || '.' || number AS epoch, instance,"
-    "           strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1e6, 'unixepoch') AS started_at,"
-    "           strftime('%Y-%m-%dT%H:%M:%fZ', ended_at / 1e6, 'unixepoch') AS ended_at,"
-    "           (started_at - run.scheduled_at) / 1e6 AS lateness, code, result"
-    "    FROM run ORDER BY run.scheduled_at DESC, attempt DESC LIMIT 1000;";
+    "    SELECT election, job, id, " TEXT_OF("scheduled_at") ", attempt, outcome, reason, origin,"
+    "           parent, generation || '.' || number AS epoch, instance, " TEXT_OF("due_at") ","
+    "           " TEXT_OF("started_at") ", " TEXT_OF("ended_at") ","
+    "           (r.started_at - max(r.scheduled_at, coalesce(r.due_at, r.scheduled_at))) / 1e6"
+    "               AS lateness,"
+    "           (r.ended_at - r.started_at) / 1e6 AS duration, code, result,"
+    "           " TEXT_OF("last_at") ", count, output_bytes"
+    "    FROM run r ORDER BY r.scheduled_at DESC, attempt DESC LIMIT 1000;";
 /* clang-format on */
 
 static const struct {

@@ -24,7 +24,7 @@ static const char *const texts[SQL_COUNT] = {
         " VALUES (?1, ?2, ?3, ?4, ?5, 'claimed', ?6, ?7, ?8, ?9, ?10, ?11)"
         " ON CONFLICT DO NOTHING",
     [SQL_CLAIM_PROMOTED] =
-        "UPDATE run SET outcome = 'claimed', reason = NULL, generation = ?3, number = ?4,"
+        "UPDATE run SET outcome = 'claimed', generation = ?3, number = ?4,"
         " incarnation = ?5, instance = ?6"
         " WHERE election = ?1 AND id = ?2 AND outcome IN ('queued', 'retrying')",
     [SQL_CLAIM_IS_OURS] =
@@ -45,10 +45,13 @@ static const char *const texts[SQL_COUNT] = {
         " number, incarnation FROM run"
         " WHERE election = ?1 AND " OPEN " ORDER BY scheduled_at, job, attempt",
 
+    /* ?2 to ?12 are the same as of an update. */
     [SQL_INSERT] =
-        "INSERT INTO run (election, id, job, scheduled_at, attempt, last_at, count, outcome,"
-        " reason, origin, parent, due_at, generation, number, incarnation, instance, created_at)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+        "INSERT INTO run (election, id, outcome, reason, due_at, started_at, ended_at, code,"
+        " result, output_head, output_tail, output_bytes, job, scheduled_at, attempt, last_at,"
+        " count, origin, parent, generation, number, incarnation, instance, created_at)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,"
+        " ?19, ?20, ?21, ?22, ?23, ?24)"
         " ON CONFLICT DO NOTHING",
     /* What is not known now stays as it was; the reason is the outcome's, and goes with it. */
     [SQL_UPDATE] =
@@ -72,7 +75,8 @@ static const char *const texts[SQL_COUNT] = {
 
     [SQL_REQUESTS] =
         "SELECT id, kind, job, requested_at, requested_by FROM request"
-        " WHERE election = ?1 AND answered_at IS NULL ORDER BY id LIMIT ?2",
+        " WHERE election = ?1 AND answered_at IS NULL"
+        " AND kind IN ('trigger', 'cancel', 'pause', 'resume') ORDER BY id LIMIT ?2",
 
     /* Nothing ends before it was due: the index leads to what may be old enough. */
     [SQL_PRUNE_OLD] =
@@ -80,16 +84,16 @@ static const char *const texts[SQL_COUNT] = {
         " WHERE election = ?1 AND job = ?2 AND scheduled_at < ?3"
         " AND coalesce(ended_at, last_at, scheduled_at) < ?3 AND NOT " OPEN
         " ORDER BY scheduled_at LIMIT ?4)",
-    [SQL_PRUNE_LAST_KEPT] =
+    [SQL_PRUNE_FIRST_BEYOND] =
         "SELECT scheduled_at, attempt FROM run WHERE election = ?1 AND job = ?2"
         " ORDER BY scheduled_at DESC, attempt DESC LIMIT 1 OFFSET ?3",
     [SQL_PRUNE_BEYOND] =
         "DELETE FROM run WHERE rowid IN (SELECT rowid FROM run"
-        " WHERE election = ?1 AND job = ?2 AND (scheduled_at, attempt) < (?3, ?4) AND NOT " OPEN
+        " WHERE election = ?1 AND job = ?2 AND (scheduled_at, attempt) <= (?3, ?4) AND NOT " OPEN
         " ORDER BY scheduled_at LIMIT ?5)",
     [SQL_PRUNE_REQUESTS] =
         "DELETE FROM request WHERE id IN (SELECT id FROM request"
-        " WHERE election = ?1 AND answered_at < ?2 ORDER BY id LIMIT ?3)",
+        " WHERE election = ?1 AND (answered_at < ?2 OR requested_at < ?3) ORDER BY id LIMIT ?4)",
 };
 /* clang-format on */
 

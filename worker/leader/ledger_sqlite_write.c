@@ -7,8 +7,9 @@
 
 enum { PRUNE_MAX = 500 }; /* rows at a time: a few milliseconds */
 
-/* So long the answer to a request can be read. */
-#define REQUEST_KEPT (24 * 3600 * DUR_S(1))
+/* How long an answer waits for whoever asked, and a request for a leader. */
+#define ANSWER_KEPT (24 * 3600 * DUR_S(1))
+#define REQUEST_KEPT (7 * ANSWER_KEPT)
 
 struct hash_text {
     char is[17];
@@ -126,23 +127,40 @@ int ledger_sqlite_claim(struct ledger_sqlite *s, struct ledger_answer *a)
 
 /* ---- changes ---- */
 
+/* What has become of it: ?2 to ?12 of an insert, and of an update. */
+static void bind_outcome(struct statement *statement, const struct ledger_change *c)
+{
+    statement_text(statement, 2, c->id);
+    statement_text(statement, 3, outcome_name(c->outcome));
+    statement_text(statement, 4, c->reason);
+    statement_moment_if(statement, 5, c->due_at);
+    statement_moment_if(statement, 6, c->started_at);
+    statement_moment_if(statement, 7, c->ended_at);
+    if (c->code >= 0 && !outcome_is_open(c->outcome)) {
+        statement_number(statement, 8, c->code);
+    }
+    statement_text(statement, 9, c->result);
+    statement_bytes(statement, 10, c->output_head, c->output_head_bytes);
+    statement_bytes(statement, 11, c->output_tail, c->output_tail_bytes);
+    if (c->output_bytes > 0) {
+        statement_number(statement, 12, (sqlite3_int64)c->output_bytes);
+    }
+}
+
 static int insert_run(struct ledger_sqlite *s, const struct ledger_change *c, wall_ns now)
 {
     struct statement insert = ledger_sqlite_say(s, SQL_INSERT);
 
-    statement_text(&insert, 2, c->id);
-    statement_text(&insert, 3, c->job);
-    statement_moment(&insert, 4, c->scheduled_at);
-    statement_number(&insert, 5, c->attempt);
-    statement_moment_if(&insert, 6, c->last_at);
-    statement_number(&insert, 7, c->count == 0 ? 1 : (sqlite3_int64)c->count);
-    statement_text(&insert, 8, outcome_name(c->outcome));
-    statement_text(&insert, 9, c->reason);
-    statement_text(&insert, 10, run_origin_name(c->origin));
-    statement_text(&insert, 11, c->parent);
-    statement_moment_if(&insert, 12, c->due_at);
-    bind_term(s, &insert, 13);
-    statement_moment(&insert, 17, now);
+    bind_outcome(&insert, c);
+    statement_text(&insert, 13, c->job);
+    statement_moment(&insert, 14, c->scheduled_at);
+    statement_number(&insert, 15, c->attempt);
+    statement_moment_if(&insert, 16, c->last_at);
+    statement_number(&insert, 17, c->count == 0 ? 1 : (sqlite3_int64)c->count);
+    statement_text(&insert, 18, run_origin_name(c->origin));
+    statement_text(&insert, 19, c->parent);
+    bind_term(s, &insert, 20);
+    statement_moment(&insert, 24, now);
     return statement_run(&insert);
 }
 
@@ -150,21 +168,7 @@ static int update_run(struct ledger_sqlite *s, const struct ledger_change *c)
 {
     struct statement update = ledger_sqlite_say(s, SQL_UPDATE);
 
-    statement_text(&update, 2, c->id);
-    statement_text(&update, 3, outcome_name(c->outcome));
-    statement_text(&update, 4, c->reason);
-    statement_moment_if(&update, 5, c->due_at);
-    statement_moment_if(&update, 6, c->started_at);
-    statement_moment_if(&update, 7, c->ended_at);
-    if (c->code >= 0 && !outcome_is_open(c->outcome)) {
-        statement_number(&update, 8, c->code);
-    }
-    statement_text(&update, 9, c->result);
-    statement_bytes(&update, 10, c->output_head, c->output_head_bytes);
-    statement_bytes(&update, 11, c->output_tail, c->output_tail_bytes);
-    if (c->output_bytes > 0) {
-        statement_number(&update, 12, (sqlite3_int64)c->output_bytes);
-    }
+    bind_outcome(&update, c);
     return statement_run(&update);
 }
 
@@ -251,13 +255,13 @@ static int prune_old(struct ledger_sqlite *s, wall_ns before)
     return statement_run(&delete);
 }
 
-/* The row that is the last to be kept, if there are so many. */
-static int last_kept(struct ledger_sqlite *s, int kept, bool *ret_found, sqlite3_int64 ret_at[2])
+/* The newest row that is one too many, if there are so many. */
+static int first_beyond(struct ledger_sqlite *s, int kept, bool *ret_found, sqlite3_int64 ret_at[2])
 {
-    struct statement look = ledger_sqlite_say(s, SQL_PRUNE_LAST_KEPT);
+    struct statement look = ledger_sqlite_say(s, SQL_PRUNE_FIRST_BEYOND);
 
     statement_text(&look, 2, s->prune_job);
-    statement_number(&look, 3, kept - 1);
+    statement_number(&look, 3, kept);
     *ret_found = statement_next(&look);
     if (*ret_found) {
         ret_at[0] = sqlite3_column_int64(look.handle, 0);
@@ -277,12 +281,13 @@ static int prune_beyond(struct ledger_sqlite *s, const sqlite3_int64 at[2])
     return statement_run(&delete);
 }
 
-static int prune_requests(struct ledger_sqlite *s, wall_ns before)
+static int prune_requests(struct ledger_sqlite *s, wall_ns now)
 {
     struct statement delete = ledger_sqlite_say(s, SQL_PRUNE_REQUESTS);
 
-    statement_moment(&delete, 2, before);
-    statement_number(&delete, 3, PRUNE_MAX);
+    statement_moment(&delete, 2, now - ANSWER_KEPT);
+    statement_moment(&delete, 3, now - REQUEST_KEPT);
+    statement_number(&delete, 4, PRUNE_MAX);
     return statement_run(&delete);
 }
 
@@ -292,15 +297,14 @@ int ledger_sqlite_prune(struct ledger_sqlite *s, struct ledger_answer *a)
     const struct config_runs *runs = &s->ledger.options.config->runs;
     sqlite3_int64 at[2] = {0};
     bool found = false;
-    int rc = prune_requests(s, a->now - REQUEST_KEPT);
+    int rc = prune_requests(s, a->now);
 
-    a->pruned = (size_t)changed_rows(s);
     if (rc == SQLITE_OK && runs->history > 0) {
         rc = prune_old(s, a->now - runs->history);
         a->pruned += (size_t)changed_rows(s);
     }
     if (rc == SQLITE_OK && runs->history_runs > 0) {
-        rc = last_kept(s, runs->history_runs, &found, at);
+        rc = first_beyond(s, runs->history_runs, &found, at);
     }
     if (rc == SQLITE_OK && found) {
         rc = prune_beyond(s, at);
