@@ -424,8 +424,3 @@ uint64_t schedule_hash(const struct schedule *schedule)
     }
     return random_hash(text);
 }
-
-bool schedule_is_clocked(const struct schedule *schedule)
-{
-    return schedule->kind == SCHEDULE_EVERY;
-}

@@ -139,7 +139,7 @@ static void set_mutex(struct jobs *jobs, struct job *job, const char *name)
 
 static uint64_t schedule_hash_of(const struct config_job *definition)
 {
-    uint64_t hash = random_hash(definition->schedule_text);
+    uint64_t hash = schedule_hash(&definition->schedule);
 
     return hash != 0 ? hash : 1;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "worker/leader/environment.h"
 #include "worker/leader/job.h"
 
 /* Results are written together with what comes in this time (DESIGN.md section 6). */

@@ -58,7 +58,7 @@ static void cancel(struct jobs *jobs, struct job *job, const struct ledger_reque
     answer(jobs, request, true, NULL, text);
 }
 
-static void pause(struct jobs *jobs, struct job *job, const struct ledger_request *request)
+static void pause_or_resume(struct jobs *jobs, struct job *job, const struct ledger_request *request)
 {
     bool paused = request->kind == LEDGER_PAUSE;
     const struct ledger_job_change change = {.sets_paused = true, .paused = paused};
@@ -90,7 +90,7 @@ static void take(struct jobs *jobs, const struct ledger_request *request)
         return;
     case LEDGER_PAUSE:
     case LEDGER_RESUME:
-        pause(jobs, job, request);
+        pause_or_resume(jobs, job, request);
         return;
     }
 }
