@@ -19,6 +19,7 @@
 #include <stdio.h>
 
 #include "common/clock.h"
+#include "common/exit_codes.h"
 #include "common/identity.h"
 #include "common/log.h"
 #include "common/schedule.h"
@@ -83,11 +84,6 @@ struct config_runs {
     int64_t output_limit; /* bytes kept of what a run prints, half of them from its end; 0: none */
 };
 
-/* Exit codes that mean success: bit N % 64 of word N / 64. */
-struct exit_codes {
-    uint64_t bits[4];
-};
-
 struct config_job {
     const char *name;
     struct origin origin;     /* of its section header */
@@ -119,7 +115,7 @@ struct config_job {
     enum job_interrupt on_interrupt;
     int retries;
     dur_ns retry_delay;
-    struct exit_codes success_codes;
+    struct exit_codes success_codes; /* that mean success */
     const char *mutex;
     const char *sql_role; /* ACTION_SQL only, as the next */
     bool sql_transaction;

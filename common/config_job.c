@@ -55,17 +55,22 @@ static bool said_in(const struct building *b, const char *section, const char *k
     return config_entries_find(&b->cfg->private->entries, section, key) != NULL;
 }
 
+/* What a job does is said by one of these; NULL ends them. */
+static const char *const actions[] = {"command", "exec", "sql", NULL};
+
 /* What [jobs] says is a default: a job's own command stands against an exec in [jobs]. */
 static void drop_default_action(struct building *b)
 {
     const char *own = b->header->section;
-    struct config_setting *command = &b->settings[row_index("command")];
-    struct config_setting *exec = &b->settings[row_index("exec")];
+    bool has_own = false;
 
-    if (said_in(b, own, "command") && !said_in(b, own, "exec")) {
-        exec->text = NULL;
-    } else if (said_in(b, own, "exec") && !said_in(b, own, "command")) {
-        command->text = NULL;
+    for (const char *const *key = actions; *key != NULL; key++) {
+        has_own = has_own || said_in(b, own, *key);
+    }
+    for (const char *const *key = actions; has_own && *key != NULL; key++) {
+        if (!said_in(b, own, *key)) {
+            b->settings[row_index(*key)].text = NULL;
+        }
     }
 }
 
@@ -90,32 +95,54 @@ static char **shell_words(struct config_memory *memory, const char *shell, const
     return all;
 }
 
+/* The action that is there; NULL: there is none. More than one are complained about. */
+static const char *only_action(struct building *b)
+{
+    const char *only = NULL;
+    bool said = false;
+
+    drop_default_action(b);
+    for (const char *const *key = actions; *key != NULL; key++) {
+        said = said || said_in(b, b->header->section, *key);
+        if (b->settings[row_index(*key)].text == NULL) {
+            continue;
+        }
+        if (only == NULL) {
+            only = *key;
+        } else {
+            config_problem_add(b->cfg->private->entries.problems, false, b->header->origin,
+                               b->header->section, *key, "is there beside %s; keep one of them",
+                               only);
+        }
+    }
+    if (only == NULL && !said) {
+        complain(b, "command",
+                 "is missing; a job needs command = TEXT, exec = WORDS or sql = STATEMENTS");
+    }
+    return only;
+}
+
 static void set_action(struct building *b)
 {
     struct config_memory *memory = &b->cfg->private->entries.memory;
-    const char *command;
-    const char *exec;
     const char *shell = b->settings[row_index("shell")].text;
+    const char *key = only_action(b);
     size_t count = 0;
     char reason[64];
 
-    drop_default_action(b);
-    command = b->settings[row_index("command")].text;
-    exec = b->settings[row_index("exec")].text;
-    if (command != NULL && exec != NULL) {
-        complain(b, "exec", "is there beside command; keep one of the two");
-    } else if (command != NULL) {
+    if (key == NULL) {
+        return;
+    }
+    b->job->command = b->settings[row_index(key)].text;
+    if (strcmp(key, "command") == 0) {
         b->job->action = ACTION_COMMAND;
-        b->job->command = command;
-        b->job->words = shell == NULL ? NULL : shell_words(memory, shell, command);
-    } else if (exec != NULL) {
+        b->job->words = shell == NULL ? NULL : shell_words(memory, shell, b->job->command);
+    } else if (strcmp(key, "exec") == 0) {
         b->job->action = ACTION_EXEC;
-        b->job->command = exec;
-        (void)config_words_split(memory, exec, &b->job->words, &count, reason, sizeof(reason));
-    } else if (!said_in(b, b->header->section, "sql") &&
-               !said_in(b, b->header->section, "command") &&
-               !said_in(b, b->header->section, "exec")) {
-        complain(b, "command", "is missing; a job needs command = TEXT or exec = WORDS");
+        (void)config_words_split(memory, b->job->command, &b->job->words, &count, reason,
+                                 sizeof(reason));
+    } else {
+        b->job->action = ACTION_SQL;
     }
 }
 
@@ -226,11 +253,16 @@ static void check_defaults(struct config *cfg)
         config_problem_add(entries->problems, false, zone->origin, "jobs", "zone", "%s", reason);
     }
 
-    const struct config_entry *exec = config_entries_find(entries, "jobs", "exec");
+    const char *only = NULL;
 
-    if (exec != NULL && config_entries_find(entries, "jobs", "command") != NULL) {
-        config_problem_add(entries->problems, false, exec->origin, "jobs", "exec",
-                           "is there beside command; keep one of the two");
+    for (const char *const *key = actions; *key != NULL; key++) {
+        const struct config_entry *said = config_entries_find(entries, "jobs", *key);
+
+        if (said != NULL && only != NULL) {
+            config_problem_add(entries->problems, false, said->origin, "jobs", *key,
+                               "is there beside %s; keep one of them", only);
+        }
+        only = only == NULL && said != NULL ? *key : only;
     }
 }
 
@@ -277,6 +309,7 @@ int config_build_jobs(struct config *cfg)
             return -ENOMEM;
         }
         private->job_settings[cfg->job_count++] = b.settings;
+        config_job_check(cfg, b.job);
     }
     return config_check_parents(cfg);
 }

@@ -79,6 +79,10 @@ struct config_zone *config_zone_put(struct config *cfg, const char *name, struct
 /* config_zones_hash - adds what is in the zones to a hash. */
 uint64_t config_zones_hash(const struct config *cfg, uint64_t hash);
 
+/* config_job_check - what one of its keys says against another, or against [database]; its fields
+ * that are for another kind of job are put back. */
+void config_job_check(struct config *cfg, struct config_job *job);
+
 /*
  * config_apply - find what is said for a row in a section ("election", "job x"),
  * or in fallback (NULL: none), or its default; check it and write its field.

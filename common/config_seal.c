@@ -61,7 +61,7 @@ static const char *without_secret(const struct config *cfg, const struct config_
     if (row == NULL || !row->secret) {
         return entry->value;
     }
-    if (row->kind == KIND_COMMAND || row->kind == KIND_WORDS) {
+    if (row->kind == KIND_COMMAND || row->kind == KIND_WORDS || row->kind == KIND_SQL) {
         return "-";
     }
     if (row->kind != KIND_DSN) {

@@ -12,15 +12,17 @@
 #include "common/config_words.h"
 #include "common/duration.h"
 #include "common/identity.h"
+#include "common/size.h"
 
 /* A UNIX socket's address has 108 bytes: this leaves room for "/control.sock" and the NUL. */
 enum { RUN_DIR_MAX = 94 };
 
-enum { SCHEMA_NAME_MAX = 63 }; /* PostgreSQL cuts a longer one */
+enum { SCHEMA_NAME_MAX = 63, ROLE_NAME_MAX = 63 }; /* PostgreSQL cuts a longer one */
 
 #define DUR_MIN(n) DUR_S((n)*60)
 #define DUR_HOURS(n) DUR_S((n)*3600)
 #define DUR_DAYS(n) DUR_S((n)*86400)
+#define MIB(n) (INT64_C(1024) * 1024 * (n))
 
 #define TOP(member) .offset = offsetof(struct config, member)
 #define JOB(member) .offset = offsetof(struct config_job, member)
@@ -97,10 +99,14 @@ const struct config_row config_rows[] = {
 
     ROW(JOBS,     "enabled",         BOOL,        "yes",     0,            0,             NULL,    ELECTION, INSTANCE, TOP(jobs_enabled),
         .help = "no: this instance never seeks to lead")
-    LATER(JOBS, "max_running",       "100",       NULL, "runs at the same time")
-    LATER(JOBS, "history",           "30d",       NULL, "how long runs are kept")
-    LATER(JOBS, "history_runs",      "10000",     NULL, "how many runs a job are kept")
-    LATER(JOBS, "output_limit",      "64KiB",     NULL, "how much output of a run is kept")
+    ROW(JOBS,     "max_running",     NUMBER,      "100",     1,            10000,         NULL,    LIVE,     FLEET,    TOP(runs.max_running),
+        .help = "runs at the same time, services not counted; others wait")
+    ROW(JOBS,     "history",         DURATION,    "30d",     DUR_MIN(1),   DUR_DAYS(3660), NULL,    LIVE,     FLEET,    TOP(runs.history),
+        .help = "how long runs are kept")
+    ROW(JOBS,     "history_runs",    NUMBER,      "10000",   1,            1000000,       NULL,    LIVE,     FLEET,    TOP(runs.history_runs),
+        .help = "how many runs of a job are kept")
+    ROW(JOBS,     "output_limit",    SIZE,        "64KiB",   0,            MIB(16),       NULL,    LIVE,     FLEET,    TOP(runs.output_limit),
+        .help = "how much is kept of what a run prints, half of it from its end; 0: nothing")
 
     ROW(JOB,      "schedule",        SCHEDULE,    NULL,      0,            0,             NULL,    LIVE,     FLEET,    NOWHERE,
         .help = "M H DOM MON DOW, @daily, every 30s, at TIME, @elected, @released, always, after JOB, manual")
@@ -108,7 +114,8 @@ const struct config_row config_rows[] = {
         .help = "what to run, by the shell")
     ROW(JOB,      "exec",            WORDS,       NULL,      0,            0,             NULL,    LIVE,     FLEET,    NOWHERE, .secret = true,
         .help = "what to run, as words, without a shell")
-    LATER(JOB, "sql",                NULL,        NULL, "statements to run in the database")
+    ROW(JOB,      "sql",             SQL,         NULL,      0,            0,             NULL,    LIVE,     FLEET,    NOWHERE, .secret = true,
+        .help = "statements to run in the database")
     ROW(JOB,      "shell",           WORDS,       "/bin/sh -c", 0,         0,             NULL,    LIVE,     FLEET,    NOWHERE,
         .help = "what runs a command")
     ROW(JOB,      "zone",            ZONE,        "UTC",     1,            ZONE_NAME_MAX - 1, NULL, LIVE,    FLEET,    JOB(zone),
@@ -119,15 +126,24 @@ const struct config_row config_rows[] = {
         .help = "a run that takes longer is ended")
     ROW(JOB,      "grace",           DURATION,    "5s",      0,            DUR_DAYS(1),   NULL,    LIVE,     FLEET,    JOB(grace),
         .help = "from TERM to KILL")
-    LATER(JOB, "overlap",            "skip",      "skip", "what a tick does while the last run still runs: skip, queue, replace, allow")
-    LATER(JOB, "missed",             "once",      NULL, "what happens to ticks that nobody could run: once, skip, all")
-    LATER(JOB, "missed_window",      "1d",        NULL, "how far back missed ticks count")
-    LATER(JOB, "missed_max",         "100",       NULL, "how many missed ticks count")
-    LATER(JOB, "on_interrupt",       "skip",      "skip", "what happens to a run that its leader's end cut off: skip, rerun")
-    LATER(JOB, "retries",            "0",         "0", "how often a failed run is tried again")
-    LATER(JOB, "retry_delay",        "10s",       NULL, "wait before the first of them")
-    LATER(JOB, "success_codes",      "0",         "0", "exit codes that mean success")
-    LATER(JOB, "mutex",              NULL,        NULL, "jobs with the same one do not run at the same time")
+    ROW(JOB,      "overlap",         CHOICE,      "skip",    0,            0,             "skip|queue|replace|allow", LIVE,     FLEET,    JOB(overlap),
+        .help = "what a tick does while the last run still runs")
+    ROW(JOB,      "missed",          CHOICE,      "once",    0,            0,             "once|skip|all", LIVE,     FLEET,    JOB(missed),
+        .help = "ticks that nobody could run: the latest is made up for, none, or all")
+    ROW(JOB,      "missed_window",   DURATION,    "1d",      DUR_S(1),     DUR_DAYS(366), NULL,    LIVE,     FLEET,    JOB(missed_window),
+        .help = "what was missed longer ago is not made up for")
+    ROW(JOB,      "missed_max",      NUMBER,      "100",     1,            10000,         NULL,    LIVE,     FLEET,    JOB(missed_max),
+        .help = "with missed = all: how many are made up for, the latest of them")
+    ROW(JOB,      "on_interrupt",    CHOICE,      "skip",    0,            0,             "skip|rerun", LIVE,     FLEET,    JOB(on_interrupt),
+        .help = "a run that the end of its leader cut off: leave it, or run it again")
+    ROW(JOB,      "retries",         NUMBER,      "0",       0,            1000,          NULL,    LIVE,     FLEET,    JOB(retries),
+        .help = "how often a failed run is tried again")
+    ROW(JOB,      "retry_delay",     DURATION,    "10s",     0,            DUR_DAYS(1),   NULL,    LIVE,     FLEET,    JOB(retry_delay),
+        .help = "wait before the first of them; doubled each time")
+    ROW(JOB,      "success_codes",   CODES,       "0",       0,            0,             NULL,    LIVE,     FLEET,    JOB(success_codes),
+        .help = "exit codes that mean success, such as 0,3,75-78")
+    ROW(JOB,      "mutex",           NAME,        NULL,      1,            255,           NULL,    LIVE,     FLEET,    JOB(mutex),
+        .help = "jobs with the same one do not run at the same time")
     ROW(JOB,      "day_match",       CHOICE,      "or",      0,            0,             "or|and", LIVE,    FLEET,    JOB(day_match),
         .help = "where day of month and day of week are both restricted, which must match: one, or both")
     ROW(JOB,      "user",            NAME,        NULL,      1,            255,           NULL,    LIVE,     FLEET,    JOB(user),
@@ -146,15 +162,22 @@ const struct config_row config_rows[] = {
         .help = "start from cron's bare environment instead of the daemon's")
     ROW(JOB,      "pass_database",   BOOL,        "no",      0,            0,             NULL,    LIVE,     FLEET,    JOB(pass_database),
         .help = "hand it PGBATON_DATABASE_DSN")
-    LATER(JOB, "sql_role",           NULL,        NULL, "role that runs the statements")
-    LATER(JOB, "sql_transaction",    "yes",       NULL, "all statements in one transaction")
+    ROW(JOB,      "sql_role",        TEXT,        NULL,      1,            ROLE_NAME_MAX, NULL,    LIVE,     FLEET,    JOB(sql_role),
+        .help = "role that runs the statements (the one that connects)")
+    ROW(JOB,      "sql_transaction", BOOL,        "yes",     0,            0,             NULL,    LIVE,     FLEET,    JOB(sql_transaction),
+        .help = "all statements in one transaction; no for VACUUM and its like")
     ROW(JOB,      "output",          OUTPUT,      "log",     0,            0,             NULL,    LIVE,     FLEET,    NOWHERE,
         .help = "log, none, or a file with a / in its name")
-    LATER(JOB, "on_failure",         NULL,        NULL, "command to run when it fails")
-    LATER(JOB, "on_recovery",        NULL,        NULL, "command to run when it succeeds again")
-    LATER(JOB, "on_success",         NULL,        NULL, "command to run when it succeeds")
-    LATER(JOB, "critical",           "no",        "no", "a failure steps the leader down")
-    LATER(JOB, "record",             "all",       NULL, "which runs are kept: all, failures")
+    ROW(JOB,      "on_failure",      COMMAND,     "none",    0,            0,             "none",  LIVE,     FLEET,    JOB(on_failure), .secret = true,
+        .help = "what to run, by the shell, when a run has failed")
+    ROW(JOB,      "on_recovery",     COMMAND,     "none",    0,            0,             "none",  LIVE,     FLEET,    JOB(on_recovery), .secret = true,
+        .help = "what to run when the first run after a failure succeeds")
+    ROW(JOB,      "on_success",      COMMAND,     "none",    0,            0,             "none",  LIVE,     FLEET,    JOB(on_success), .secret = true,
+        .help = "what to run when a run has succeeded")
+    ROW(JOB,      "critical",        BOOL,        "no",      0,            0,             NULL,    LIVE,     FLEET,    JOB(critical),
+        .help = "a service without which this instance must not lead")
+    ROW(JOB,      "record",          CHOICE,      "all",     0,            0,             "all|failures", LIVE,     FLEET,    JOB(record),
+        .help = "which runs are kept")
     ROW(JOB,      "enabled",         BOOL,        "yes",     0,            0,             NULL,    LIVE,     FLEET,    JOB(enabled),
         .help = "no: checked, but never run")
 };
@@ -354,6 +377,9 @@ const char *config_row_range(const struct config_row *row, char *text, size_t si
     case KIND_PERCENT:
         (void)snprintf(text, size, "%" PRId64 "%% to %" PRId64 "%%", row->min, row->max);
         break;
+    case KIND_SIZE:
+        (void)snprintf(text, size, "%s to %s", size_text(row->min).is, size_text(row->max).is);
+        break;
     case KIND_UMASK:
         (void)snprintf(text, size, "0000 to %04o", (unsigned)row->max);
         break;
@@ -374,7 +400,9 @@ const char *config_row_range(const struct config_row *row, char *text, size_t si
     case KIND_COMMAND:
     case KIND_WORDS:
     case KIND_ENVIRONMENT:
+    case KIND_SQL:
     case KIND_OUTPUT:
+    case KIND_CODES:
     case KIND_INCLUDE:
     case KIND_LATER:
         break;

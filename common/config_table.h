@@ -33,6 +33,7 @@ enum config_kind {
     KIND_PATH,        /* made absolute; the one word in choices stands for none */
     KIND_DURATION,    /* the one word in choices stands for 0 */
     KIND_NUMBER,      /* int */
+    KIND_SIZE,        /* int64_t, bytes */
     KIND_PERCENT,     /* unsigned */
     KIND_BOOL,        /* bool */
     KIND_CHOICE,      /* an enum: the index in choices */
@@ -40,11 +41,13 @@ enum config_kind {
     KIND_DSN,         /* writes database.kind and database.dsn */
     KIND_SCHEDULE,    /* writes schedule_text; schedule is made once zone and jitter are known */
     KIND_ZONE,        /* a name; loaded once the job is known */
-    KIND_COMMAND,     /* a text for the shell */
+    KIND_COMMAND,     /* a text for the shell; the one word in choices stands for none */
+    KIND_SQL,         /* statements */
     KIND_WORDS,       /* shell-like words, at least one */
     KIND_ENVIRONMENT, /* NAME=VALUE words */
     KIND_UMASK,       /* octal int */
     KIND_OUTPUT,      /* writes output and output_file */
+    KIND_CODES,       /* struct exit_codes */
     KIND_INCLUDE,     /* used up by the reader of the file */
     KIND_LATER,       /* has no effect in this version */
 };

@@ -13,6 +13,9 @@
 #include "common/array.h"
 #include "common/config_words.h"
 #include "common/duration.h"
+#include "common/exit_codes.h"
+#include "common/size.h"
+#include "common/sql_text.h"
 
 /* One value on its way from text to field. */
 struct value {
@@ -178,6 +181,22 @@ static int parse_number(struct value *v)
     return 0;
 }
 
+static int parse_size(struct value *v)
+{
+    int64_t bytes = 0;
+    int rc = size_parse(v->text, &bytes);
+
+    if (rc == -EINVAL) {
+        return refuse(v, "'%.40s' is not a size such as 64KiB, 1MiB or 4096", v->text);
+    }
+    if (rc < 0 || bytes < v->row->min || bytes > v->row->max) {
+        return refuse_range(v);
+    }
+    put(v, &bytes, sizeof(bytes));
+    v->canonical = config_memory_text(v->memory, size_text(bytes).is);
+    return 0;
+}
+
 static int parse_percent(struct value *v)
 {
     size_t length = strlen(v->text);
@@ -340,10 +359,46 @@ static int parse_zone(struct value *v)
 
 static int parse_command(struct value *v)
 {
+    const char *none = NULL;
+
     if (v->text[0] == '\0') {
-        return refuse(v, "is empty; give it a command, or use enabled = no");
+        return v->row->choices == NULL
+                   ? refuse(v, "is empty; give it a command, or use enabled = no")
+                   : refuse(v, "is empty; give it a command, or %s", v->row->choices);
     }
-    v->canonical = config_memory_text(v->memory, v->text);
+    if (v->row->choices != NULL && strcmp(v->text, v->row->choices) == 0) {
+        v->canonical = v->row->choices;
+        put(v, &none, sizeof(none));
+        return 0;
+    }
+    put_text(v, config_memory_text(v->memory, v->text));
+    return 0;
+}
+
+/* The statements may have secrets in them: no refusal repeats them. */
+static int parse_sql(struct value *v)
+{
+    if (v->text[0] == '\0') {
+        return refuse(v, "is empty; give it statements, or use enabled = no");
+    }
+    if (sql_text_line_comment(v->text) != NULL) {
+        return refuse(v, "has a comment that begins with --; lines are joined here, so it would "
+                         "take in all that follows: write /* ... */");
+    }
+    put_text(v, config_memory_text(v->memory, v->text));
+    return 0;
+}
+
+static int parse_codes(struct value *v)
+{
+    struct exit_codes codes;
+    char text[EXIT_CODES_TEXT_MAX];
+
+    if (exit_codes_parse(v->text, &codes, v->reterr, v->reterr_size) < 0) {
+        return -EINVAL;
+    }
+    put(v, &codes, sizeof(codes));
+    v->canonical = config_memory_text(v->memory, exit_codes_text(&codes, text));
     return 0;
 }
 
@@ -492,6 +547,8 @@ static int parse_by_kind(struct value *v)
         return parse_duration(v);
     case KIND_NUMBER:
         return parse_number(v);
+    case KIND_SIZE:
+        return parse_size(v);
     case KIND_PERCENT:
         return parse_percent(v);
     case KIND_BOOL:
@@ -508,6 +565,8 @@ static int parse_by_kind(struct value *v)
         return parse_command(v);
     case KIND_ZONE:
         return parse_zone(v);
+    case KIND_SQL:
+        return parse_sql(v);
     case KIND_WORDS:
         return parse_words(v);
     case KIND_ENVIRONMENT:
@@ -516,6 +575,8 @@ static int parse_by_kind(struct value *v)
         return parse_umask(v);
     case KIND_OUTPUT:
         return parse_output(v);
+    case KIND_CODES:
+        return parse_codes(v);
     case KIND_LATER:
         return parse_later(v);
     case KIND_INCLUDE: /* never gets this far */

@@ -117,17 +117,18 @@ static const char *sample_of(const struct config_row *row)
                : strcmp(row->key, "heartbeat") == 0      ? "400ms"
                : strcmp(row->key, "takeover_delay") == 0 ? "4s"
                : strcmp(row->key, "loss_grace") == 0     ? "300ms"
+               : strcmp(row->key, "history") == 0        ? "1w"
                                                          : "1700ms";
     case KIND_NUMBER:
         return "7";
+    case KIND_SIZE:
+        return "12KiB";
     case KIND_PERCENT:
         return "33%";
     case KIND_BOOL:
         return strcmp(row->preset, "yes") == 0 ? "no" : "yes";
     case KIND_CHOICE:
-        return strcmp(row->key, "mode") == 0        ? "poll"
-               : strcmp(row->key, "day_match") == 0 ? "and"
-                                                    : "warn";
+        return strrchr(row->choices, '|') + 1;
     case KIND_KEY:
         return "0x00000000000000FF";
     case KIND_DSN:
@@ -137,6 +138,10 @@ static const char *sample_of(const struct config_row *row)
     case KIND_COMMAND:
     case KIND_WORDS:
         return "/bin/sample a=b;c#d";
+    case KIND_SQL:
+        return "SELECT ';', '#' = '='";
+    case KIND_CODES:
+        return "0,3-7";
     case KIND_ENVIRONMENT:
         return "A=b=c";
     case KIND_UMASK:
@@ -149,6 +154,20 @@ static const char *sample_of(const struct config_row *row)
         return NULL;
     }
     return NULL;
+}
+
+/* The one of the file's jobs that may say this. */
+static const char *section_of(const struct config_row *row)
+{
+    static const char commands[] = "command shell";
+    static const char statements[] = "sql sql_role sql_transaction critical";
+
+    if (row->section != SECTION_JOB) {
+        return config_section_name(row->section);
+    }
+    return strstr(commands, row->key) != NULL     ? "job c"
+           : strstr(statements, row->key) != NULL ? "job s"
+                                                  : "job a";
 }
 
 /* Is "# ORIGIN\nKEY = VALUE\n" in what --print shows? */
@@ -182,7 +201,8 @@ Test(config_sources, every_key_can_be_set_from_the_environment_and_with_o)
 {
     config_fixture_write("pgbaton.ini",
                          "[database]\ndsn = host=h\n[job a]\nschedule = manual\nexec = x\n"
-                         "[job c]\nschedule = manual\ncommand = x\n");
+                         "[job c]\nschedule = manual\ncommand = x\n"
+                         "[job s]\nschedule = always\nsql = SELECT 1\n");
     for (size_t i = 0; i < config_row_count; i++) {
         const struct config_row *row = &config_rows[i];
         bool is_job = row->section == SECTION_JOB;
@@ -194,16 +214,11 @@ Test(config_sources, every_key_can_be_set_from_the_environment_and_with_o)
         if (value == NULL) {
             continue;
         }
-        (void)snprintf(option, sizeof(option), "%s.%s=%s",
-                       !is_job ? section
-                       : strcmp(row->key, "command") == 0 || strcmp(row->key, "shell") == 0
-                           ? "job c"
-                           : "job a",
-                       row->key, value);
+        (void)snprintf(option, sizeof(option), "%s.%s=%s", section_of(row), row->key, value);
         expect_taken(row, (const char *const[]){option, NULL}, NULL, "-o", value);
 
         /* A job's own keys have no variable; those that both jobs have said show nothing of it. */
-        if (is_job && strstr("schedule command exec enabled", row->key) != NULL) {
+        if (is_job && strstr("schedule command exec sql enabled", row->key) != NULL) {
             continue;
         }
         (void)snprintf(variable, sizeof(variable), "PGBATON_%s_%s=%s", section, row->key, value);

@@ -28,6 +28,11 @@ static char **build_environment(const struct config *cfg, const struct config_jo
 int jobs_exec_here(const struct config *cfg, const struct config_job *job, char *reterr,
                    size_t size)
 {
+    if (job->action == ACTION_SQL) {
+        (void)snprintf(reterr, size, "statements are not run in this version");
+        return EXIT_CODE_FAILED;
+    }
+
     struct account *account = account_find(job->user, reterr, size);
 
     if (account == NULL) {

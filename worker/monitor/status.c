@@ -267,8 +267,7 @@ static json_t *last_run(const struct board_job *row)
 
     json_put(&made, "started_at", moment(row->last_started_at));
     json_put(&made, "ended_at", over ? moment(row->last_ended_at) : json_null());
-    json_put(&made, "outcome",
-             judged ? json_string(outcome_name(row->last_outcome)) : json_null());
+    json_put(&made, "outcome", judged ? json_string(outcome_name(row->last_outcome)) : json_null());
     json_put(&made, "code", judged ? json_integer(row->last_code) : json_null());
     return json_made(&made);
 }
