@@ -185,11 +185,6 @@ static void set_schedule(struct building *b)
         schedule->parent = config_memory_bytes(&b->cfg->private->entries.memory, schedule->parent,
                                                schedule_parent_length(schedule->parent));
     }
-    if (SCHEDULER_LACKS_KINDS && job->enabled &&
-        ((schedule_is_clocked(schedule) && schedule->kind != SCHEDULE_EVERY) ||
-         schedule->kind == SCHEDULE_AFTER)) {
-        complain_there(b, "schedule", "is not available in this version");
-    }
 }
 
 static uint64_t hash_of(const struct building *b)

@@ -11,13 +11,6 @@
 #include "common/config_table.h"
 #include "common/zone_load.h"
 
-/*
- * TODO(issue 4): 0, and out of here, as soon as the scheduler starts what has instants besides
- * `every`, and what follows another job; until then a job that is enabled is refused such a
- * schedule.
- */
-#define SCHEDULER_LACKS_KINDS 1
-
 /* A zone that jobs use, and what it was made from: that travels to the children, so that they judge
  * by the same. */
 struct config_zone {

@@ -180,6 +180,9 @@ struct message_reply {
     uint32_t reserved;
     char text[1024]; /* one or more sentences for people; newlines allowed */
 };
+struct message_critical { /* a critical service cannot be kept up */
+    char job[JOB_NAME_MAX];
+};
 struct message_signal { /* to the keeper: pass this signal on to CMD */
     int32_t number;
     uint32_t reserved;
@@ -234,6 +237,7 @@ struct message_fleet_reply {
     ROW(REPLY,              reply,         FROM_SUPERVISOR)             \
     ROW(SIGNAL,             signal,        FROM_SUPERVISOR)             \
     ROW(SERVICE_ENDED,      service_ended, FROM_KEEPER)                 \
+    ROW(CRITICAL,           critical,      FROM_WORKER)                 \
     ROW(FLEET_QUERY,        fleet_query,   FROM_MONITOR)                \
     ROW(FLEET_REPLY,        fleet_reply,   FROM_PROBE)
 
@@ -277,6 +281,7 @@ struct message {
         struct message_reply reply;
         struct message_signal signal;
         struct message_service_ended service_ended;
+        struct message_critical critical;
         struct message_fleet_query fleet_query;
         struct message_fleet_reply fleet_reply;
     } u;

@@ -224,6 +224,18 @@ static void on_service_ended(struct supervisor *s, struct arrival *in)
     }
 }
 
+/* Somebody else may do better; and whoever looks after this instance is to know that it did not. */
+static void on_critical(struct supervisor *s, struct arrival *in)
+{
+    char reason[JOB_NAME_MAX + 64];
+
+    if (!supervisor_is_stopping(s)) {
+        (void)snprintf(reason, sizeof(reason), "the critical service '%s' cannot be kept up",
+                       in->m->u.critical.job);
+        supervisor_stop(s, false, 1, reason);
+    }
+}
+
 /* What is not here does not come to a supervisor: the table of messages sees to most of it, and
  * FLEET_QUERY and FLEET_REPLY belong on the channel between monitor and probe. */
 static void (*const takers[MESSAGE_TYPE_COUNT])(struct supervisor *s, struct arrival *in) = {
@@ -243,6 +255,7 @@ static void (*const takers[MESSAGE_TYPE_COUNT])(struct supervisor *s, struct arr
     [MESSAGE_RELEASED] = on_ended,
     [MESSAGE_COMMAND] = on_command,
     [MESSAGE_SERVICE_ENDED] = on_service_ended,
+    [MESSAGE_CRITICAL] = on_critical,
 };
 
 static void misbehaved(struct supervisor *s, struct child_row *row, int rc)

@@ -309,6 +309,7 @@ static bool take(struct keeper *k, const struct message *m, int fd)
     case MESSAGE_COMMAND:
     case MESSAGE_REPLY:
     case MESSAGE_SERVICE_ENDED:
+    case MESSAGE_CRITICAL:
     case MESSAGE_FLEET_QUERY:
     case MESSAGE_FLEET_REPLY:
     case MESSAGE_TYPE_COUNT:

@@ -156,6 +156,13 @@ void jobs_show(struct jobs *jobs, struct job *job)
 
 /* ---- Decisions become deeds. ---- */
 
+static void give_up_critical(struct jobs *jobs, const struct job *job)
+{
+    log_error("critical_job_failed", "job=%s failures=%d", log_text(job->board.name).is,
+              (int)SCHEDULER_CRITICAL_FAILURES);
+    jobs->events.on_critical(jobs->events.ctx, job->board.name);
+}
+
 static void carry_out(struct jobs *jobs, const struct scheduler_decision *decision)
 {
     struct tick *tick = decision->run != NULL ? decision->run->owner : NULL;
@@ -195,10 +202,7 @@ static void carry_out(struct jobs *jobs, const struct scheduler_decision *decisi
         jobs_carry_out_kill(jobs, tick);
         return;
     case SCHEDULER_CRITICAL:
-        log_error("critical_job_failed", "job=%s restarts=%d",
-                  log_text(((struct job *)decision->job->owner)->board.name).is,
-                  (int)SCHEDULER_CRITICAL_FAILURES);
-        jobs->events.on_critical(jobs->events.ctx);
+        give_up_critical(jobs, decision->job->owner);
         return;
     }
 }
@@ -323,7 +327,7 @@ void jobs_begin(struct jobs *jobs, struct epoch epoch, struct ledger *ledger, wa
 
     jobs->epoch = epoch;
     jobs->unknown_until = unknown_until;
-    bool ready = a->ledger == ledger && a->ready; /* it may have said so already */
+    bool ready = a->ready; /* it may have said so already */
     jobs_forget_questions(jobs);
     a->ledger = ledger;
     a->ready = ready;

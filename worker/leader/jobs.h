@@ -28,7 +28,7 @@ struct jobs_events {
      * gone. */
     void (*on_idle)(void *ctx);
     /* A critical service cannot be kept up. */
-    void (*on_critical)(void *ctx);
+    void (*on_critical)(void *ctx, const char *job);
     /* The ledger says that another term was opened. */
     void (*on_term_over)(void *ctx);
     void *ctx;

@@ -58,7 +58,8 @@ static void cancel(struct jobs *jobs, struct job *job, const struct ledger_reque
     answer(jobs, request, true, NULL, text);
 }
 
-static void pause_or_resume(struct jobs *jobs, struct job *job, const struct ledger_request *request)
+static void pause_or_resume(struct jobs *jobs, struct job *job,
+                            const struct ledger_request *request)
 {
     bool paused = request->kind == LEDGER_PAUSE;
     const struct ledger_job_change change = {.sets_paused = true, .paused = paused};

@@ -266,7 +266,7 @@ void jobs_carry_out_start(struct jobs *jobs, struct tick *tick)
 
 static bool is_success(const struct job *job, const struct run *run)
 {
-    unsigned code = (unsigned)WEXITSTATUS(run->status);
+    int code = WEXITSTATUS(run->status);
 
     if (!WIFEXITED(run->status)) {
         return false;

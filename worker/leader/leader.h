@@ -41,6 +41,8 @@ struct leader {
     struct message_campaign order; /* the present campaign, as the supervisor asked for it */
     uint64_t campaign;             /* counts them: what a closed lock said is not believed */
     struct lock *lock;             /* NULL: none */
+    struct ledger *ledger;         /* NULL: none. As long as the term */
+    wall_ns opened_wall;           /* when the term was opened */
     struct term *term;             /* NULL: none. After the turn: until its end is written */
     bool stamping;                 /* the end of the term is being written */
     struct takeover takeover;

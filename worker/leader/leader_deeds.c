@@ -44,6 +44,14 @@ void leader_tell_blocked(struct leader *l, int ledger_pid)
     (void)tell(l, MESSAGE_OPENING_BLOCKED, &m, -1);
 }
 
+void leader_tell_critical(struct leader *l, const char *job)
+{
+    struct message m = {.u.critical = {.job = ""}};
+
+    (void)snprintf(m.u.critical.job, sizeof(m.u.critical.job), "%s", job);
+    (void)tell(l, MESSAGE_CRITICAL, &m, -1);
+}
+
 void leader_tell_slice(struct leader *l)
 {
     struct message m = {.u.turn = {.turn = l->turn.number}};
@@ -82,6 +90,9 @@ void leader_close_term(struct leader *l)
 {
     term_close(l->term);
     l->term = NULL;
+    jobs_forget_ledger(l->jobs);
+    ledger_close(l->ledger); /* the term was kept on its connection */
+    l->ledger = NULL;
     l->stamping = false;
     if (l->lock == NULL && l->turn_config != NULL) {
         if (l->turn_config != l->config) {
@@ -89,6 +100,21 @@ void leader_close_term(struct leader *l)
         }
         l->turn_config = NULL;
     }
+}
+
+static void open_ledger(struct leader *l)
+{
+    const struct ledger_events events = jobs_ledger_events(l->jobs);
+    const struct ledger_options options = {
+        .config = l->turn_config,
+        .address = l->order.address,
+        .server = l->order.server,
+        .incarnation = l->incarnation,
+        .seed = prng_next(&l->random),
+    };
+
+    l->ledger = ledger_open(l->loop, &options, &events);
+    assert(l->ledger != NULL);
 }
 
 static void open_term(struct leader *l)
@@ -135,6 +161,7 @@ static void connect_both(struct leader *l)
         return;
     }
     open_lock(l);
+    open_ledger(l);
     open_term(l);
 }
 
@@ -161,6 +188,7 @@ static void send_elected(struct leader *l)
         return;
     }
     term_announce(l->term);
+    ledger_begin(l->ledger, l->turn.epoch); /* not earlier: it was not to delay the election */
 }
 
 static void send_renewed(struct leader *l)
@@ -232,6 +260,13 @@ static void forget(struct leader *l)
     }
 }
 
+/* After a promotion the record of the last ticks before it may be lost: what was due until the term
+ * was opened may have been run. */
+static wall_ns unknown_until(const struct leader *l)
+{
+    return l->takeover.reason == TAKEOVER_HISTORY ? l->opened_wall : 0;
+}
+
 void leader_carry_out(struct leader *l, enum turn_action action)
 {
     switch (action) {
@@ -256,7 +291,7 @@ void leader_carry_out(struct leader *l, enum turn_action action)
         announce_wait(l);
         return;
     case TURN_BEGIN_JOBS:
-        jobs_begin(l->jobs, l->turn.epoch);
+        jobs_begin(l->jobs, l->turn.epoch, l->ledger, unknown_until(l));
         return;
     case TURN_DRAIN_JOBS:
         jobs_drain(l->jobs, l->turn.drain_until, l->turn.kill_at);

@@ -29,6 +29,7 @@ void leader_carry_out(struct leader *l, enum turn_action action);
  * leader_tell_blocked - OPENING_BLOCKED: others stand in the way of this backend. */
 void leader_tell_slice(struct leader *l);
 void leader_tell_blocked(struct leader *l, int ledger_pid);
+void leader_tell_critical(struct leader *l, const char *job);
 
 /* leader_know_helper - the lock may have a helper now, or none any more: tell the jobs. */
 void leader_know_helper(struct leader *l);

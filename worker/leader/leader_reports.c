@@ -80,7 +80,10 @@ static void on_released(void *ctx)
 
 static void on_opened(void *ctx, struct epoch epoch)
 {
-    leader_happened(ctx, (struct turn_event){.type = TURN_OPENED, .epoch = epoch});
+    struct leader *l = ctx;
+
+    l->opened_wall = clock_wall();
+    leader_happened(l, (struct turn_event){.type = TURN_OPENED, .epoch = epoch});
 }
 
 static void on_open_failed(void *ctx, const char *text)
@@ -147,6 +150,18 @@ static bool may_start(void *ctx)
     return !key_is_going(l) && turn_may_start(&l->turn, clock_now());
 }
 
+static void on_critical(void *ctx, const char *job)
+{
+    leader_tell_critical(ctx, job);
+}
+
+/* Whatever the lock session says: the database has another leader's term. */
+static void on_term_over(void *ctx)
+{
+    leader_keep_text(ctx, "the ledger says that another term was opened");
+    leader_happened(ctx, (struct turn_event){.type = TURN_LOCK_FAILED, .reason = END_WITNESS});
+}
+
 struct lock_events leader_lock_events(struct leader *l)
 {
     return (struct lock_events){
@@ -174,5 +189,9 @@ struct term_events leader_term_events(struct leader *l)
 
 struct jobs_events leader_jobs_events(struct leader *l)
 {
-    return (struct jobs_events){.may_start = may_start, .on_idle = on_idle, .ctx = l};
+    return (struct jobs_events){.may_start = may_start,
+                                .on_idle = on_idle,
+                                .on_critical = on_critical,
+                                .on_term_over = on_term_over,
+                                .ctx = l};
 }

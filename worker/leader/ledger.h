@@ -194,6 +194,8 @@ struct ledger_options {
 
 struct ledger;
 struct ledger_kind {
+    int (*open)(
+        struct ledger *l); /* begin to connect; NULL: nothing to do. 0 or a negative errno */
     void (*begin)(struct ledger *l);
     bool (*is_free)(const struct ledger *l);
     void (*load)(struct ledger *l);
