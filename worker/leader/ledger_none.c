@@ -133,7 +133,3 @@ struct ledger *ledger_none_new(void)
     n->ledger.kind = &none;
     return &n->ledger;
 }
-struct ledger *ledger_postgres_new(void)
-{
-    return ledger_none_new();
-}
