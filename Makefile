@@ -51,7 +51,7 @@ SOURCES  := $(sort $(wildcard common/*.c supervisor/*.c supervisor/cli/*.c worke
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 tests     = $(patsubst tests/%.c,$(BUILD)/tests/objects/%.o,$(sort $(wildcard tests/$(1)/*.c)))
 UNIT     := $(call tests,unit) $(call tests,support) $(filter-out %/supervisor/main.o,$(OBJECTS))
-SUPPORT  := $(call tests,support) $(filter $(BUILD)/common/%,$(OBJECTS))
+SUPPORT  := $(call tests,support) $(filter-out %/supervisor/main.o,$(OBJECTS))
 INTEGRATION := $(call tests,integration) $(SUPPORT)
 # The simulator has what decides, and none of what touches the world.
 DECIDES  := backoff budget duration identity message random election election_fencing \

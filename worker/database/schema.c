@@ -5,115 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/database/schema_sql.h"
+
 enum { NAME_BYTES_MAX = 63 }; /* NAMEDATALEN - 1 */
-
-/*
- * $S stands for the quoted name of the schema. One simple-query message is one
- * transaction: all of it, or nothing.
- *
- * The advisory lock, in the two-integer form, keeps two creators apart (IF NOT
- * EXISTS does not: both may see nothing, and one then fails); it ends with the
- * transaction. The numbers spell "pgba" and "tons".
- *
- * CREATE SCHEMA IF NOT EXISTS asks for the right to create before it looks, so
- * a schema that a DBA made for us is looked for first.
- */
-/* clang-format off */
-static const char create_sql[] =
-    "DO $pgbaton_do$ BEGIN\n"
-    "    PERFORM pg_catalog.pg_advisory_xact_lock(1885823585, 1953459827);\n"
-    "    IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace\n"
-    "                   WHERE nspname = $L) THEN\n"
-    "        CREATE SCHEMA $S;\n"
-    "    END IF;\n"
-    "END $pgbaton_do$;\n"
-    "\n"
-    "-- One row an election. Whoever opens a term updates it; whoever claims or asserts takes it FOR SHARE.\n"
-    "CREATE TABLE IF NOT EXISTS $S.election (\n"
-    "    name        text PRIMARY KEY,\n"
-    "    key         bigint NOT NULL,\n"
-    "    generation  bigint NOT NULL DEFAULT 0,\n"
-    "    number      bigint NOT NULL DEFAULT 0,\n"
-    "    incarnation text,\n"
-    "    instance    text,\n"
-    "    system_id   text,\n"
-    "    timeline    integer,\n"
-    "    jobs_hash   text\n"
-    ");\n"
-    "\n"
-    "-- The history of leadership.\n"
-    "CREATE TABLE IF NOT EXISTS $S.term (\n"
-    "    election      text NOT NULL,\n"
-    "    generation    bigint NOT NULL,\n"
-    "    number        bigint NOT NULL,\n"
-    "    incarnation   text NOT NULL,\n"
-    "    instance      text NOT NULL,\n"
-    "    backend_pid   integer NOT NULL,\n"
-    "    backend_start timestamptz,\n"
-    "    system_id     text,\n"
-    "    timeline      integer,\n"
-    "    lease_ms      bigint NOT NULL,\n"
-    "    heartbeat_ms  bigint NOT NULL,\n"
-    "    loss_grace_ms bigint NOT NULL,\n"
-    "    started_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),\n"
-    "    ended_at      timestamptz,\n"
-    "    ended_as      text,\n"
-    "    end_reason    text,\n"
-    "    PRIMARY KEY (election, generation, number)\n"
-    ");\n"
-    "\n"
-    "-- Who leads, by the last term of each election; holds_key says whether its session is still there.\n"
-    "CREATE OR REPLACE VIEW $S.leader AS\n"
-    "    SELECT t.election, t.generation || '.' || t.number AS epoch, t.instance, t.incarnation,\n"
-    "           t.backend_pid, t.backend_start, t.started_at,\n"
-    "           EXISTS (SELECT FROM pg_catalog.pg_locks l\n"
-    "                   WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted\n"
-    "                     AND l.pid = t.backend_pid\n"
-    "                     AND l.database = (SELECT oid FROM pg_catalog.pg_database\n"
-    "                                       WHERE datname = pg_catalog.current_database())\n"
-    "                     AND l.classid::bigint = (e.key >> 32) & 4294967295\n"
-    "                     AND l.objid::bigint = e.key & 4294967295) AS holds_key\n"
-    "    FROM $S.election e\n"
-    "    JOIN $S.term t ON t.election = e.name AND t.generation = e.generation AND t.number = e.number\n"
-    "    WHERE t.ended_at IS NULL;\n"
-    "\n"
-    "-- assert_leader('main/1.7'): holds that epoch until the caller's transaction ends, or raises PB001.\n"
-    "-- The term is looked at by a later statement than the one that takes the row, so that it is seen\n"
-    "-- as it is after the wait for the row.\n"
-    "CREATE OR REPLACE FUNCTION $S.assert_leader(who text) RETURNS void\n"
-    "    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $pgbaton_fn$\n"
-    "DECLARE\n"
-    "    part text[] := regexp_match(who, '^(.+)/(\\d{1,18})\\.(\\d{1,18})$');\n"
-    "BEGIN\n"
-    "    IF part IS NULL THEN\n"
-    "        RAISE EXCEPTION '\"%\" does not name an epoch, such as main/1.7', who USING ERRCODE = 'PB001';\n"
-    "    END IF;\n"
-    "    PERFORM FROM $S.election e\n"
-    "        WHERE e.name = part[1] AND e.generation = part[2]::bigint AND e.number = part[3]::bigint\n"
-    "        FOR SHARE;\n"
-    "    IF NOT FOUND THEN\n"
-    "        RAISE EXCEPTION 'epoch % is over', who USING ERRCODE = 'PB001';\n"
-    "    END IF;\n"
-    "    PERFORM FROM $S.term t\n"
-    "        WHERE t.election = part[1] AND t.generation = part[2]::bigint\n"
-    "          AND t.number = part[3]::bigint AND t.ended_at IS NULL;\n"
-    "    IF NOT FOUND THEN\n"
-    "        RAISE EXCEPTION 'epoch % is over', who USING ERRCODE = 'PB001';\n"
-    "    END IF;\n"
-    "END $pgbaton_fn$;\n"
-    "REVOKE ALL ON FUNCTION $S.assert_leader(text) FROM PUBLIC;\n"
-    "\n"
-    "COMMENT ON SCHEMA $S IS 'pgbaton schema 1';\n";
-
-static const char grant_sql[] =
-    "GRANT USAGE ON SCHEMA $S TO $R;\n"
-    "GRANT SELECT, INSERT, UPDATE ON $S.election TO $R;\n"
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON $S.term TO $R;\n"
-    "GRANT SELECT ON $S.leader TO $R;\n"
-    "GRANT EXECUTE ON FUNCTION $S.assert_leader(text) TO $R;\n";
-/* clang-format on */
-
-_Static_assert(SCHEMA_VERSION == 1, "the comment on the schema says so too");
 
 /* NAME in marks, each mark inside doubled. */
 static int quote(const char *name, char mark, char *ret_quoted, size_t size)
@@ -153,8 +47,41 @@ int schema_quote_literal(const char *text, char *ret_literal, size_t size)
     return quote(text, '\'', ret_literal, size);
 }
 
-/* Writes sql with $S, $L (the schema as a literal) and $R filled in. Other dollars stay. */
-static char *fill_in(const char *sql, const char *schema, const char *literal, const char *role)
+struct values {
+    const char *schema;
+    const char *literal; /* the schema, too */
+    const char *role;
+};
+
+static const char *value_of(const struct values *values, char letter)
+{
+    switch (letter) {
+    case 'S':
+        return values->schema;
+    case 'L':
+        return values->literal;
+    case 'R':
+        return values->role;
+    default:
+        return NULL; /* other dollars stay */
+    }
+}
+
+static void fill_in(FILE *to, const char *sql, const struct values *values)
+{
+    for (const char *c = sql; *c != '\0'; c++) {
+        const char *value = *c == '$' ? value_of(values, c[1]) : NULL;
+
+        if (value != NULL) {
+            (void)fputs(value, to);
+            c++;
+        } else {
+            (void)fputc(*c, to);
+        }
+    }
+}
+
+static char *fill_in_all(const char *const *parts, const struct values *values)
 {
     char *filled = NULL;
     size_t size = 0;
@@ -163,18 +90,8 @@ static char *fill_in(const char *sql, const char *schema, const char *literal, c
     if (to == NULL) {
         return NULL;
     }
-    for (const char *c = sql; *c != '\0'; c++) {
-        const char *value = NULL;
-
-        if (*c == '$') {
-            value = c[1] == 'S' ? schema : c[1] == 'L' ? literal : c[1] == 'R' ? role : NULL;
-        }
-        if (value != NULL) {
-            (void)fputs(value, to);
-            c++;
-        } else {
-            (void)fputc(*c, to);
-        }
+    for (; *parts != NULL; parts++) {
+        fill_in(to, *parts, values);
     }
     if (fclose(to) != 0) {
         free(filled);
@@ -192,7 +109,7 @@ char *schema_create_sql(const struct config *cfg)
         quote(cfg->database.schema, '\'', literal, sizeof(literal)) < 0) {
         return NULL;
     }
-    return fill_in(create_sql, schema, literal, "");
+    return fill_in_all(schema_create_parts, &(struct values){schema, literal, ""});
 }
 
 char *schema_grant_sql(const struct config *cfg, const char *role)
@@ -204,5 +121,5 @@ char *schema_grant_sql(const struct config *cfg, const char *role)
         quote_name(role, quoted, sizeof(quoted)) < 0) {
         return NULL;
     }
-    return fill_in(grant_sql, schema, "", quoted);
+    return fill_in_all(schema_grant_parts, &(struct values){schema, "", quoted});
 }

@@ -8,7 +8,7 @@
 
 #include "common/config.h"
 
-enum { SCHEMA_VERSION = 1 };
+enum { SCHEMA_VERSION = 2 };
 
 /* schema_create_sql - everything that creates or upgrades the schema of this
  * configuration, idempotent, for one simple-query message (one transaction).

@@ -456,15 +456,24 @@ void session_close(struct session *s)
     }
 }
 
-void session_ask(struct session *s, const char *sql, int count, const char *const *values,
-                 dur_ns limit, void (*on_answer)(void *ctx, PGresult *result), void *ctx)
+/* False: nothing can be sent any more, and on_failed is on its way. */
+static bool may_ask(const struct session *s, dur_ns limit)
 {
     assert(limit > 0);
     assert(!session_is_asking(s));
     if (s->state == STATE_FAILED) {
-        return; /* on_failed is on its way */
+        return false;
     }
     assert(s->state == STATE_READY);
+    return true;
+}
+
+void session_ask(struct session *s, const char *sql, int count, const char *const *values,
+                 dur_ns limit, void (*on_answer)(void *ctx, PGresult *result), void *ctx)
+{
+    if (!may_ask(s, limit)) {
+        return;
+    }
     s->question = (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit};
     int sent = count == 0 ? PQsendQuery(s->conn, sql)
                           : PQsendQueryParams(s->conn, sql, count, NULL, values, NULL, NULL, 0);
@@ -472,15 +481,30 @@ void session_ask(struct session *s, const char *sql, int count, const char *cons
     question_sent(s, sent);
 }
 
+void session_ask_prepared(struct session *s, const char *statement, int count,
+                          const char *const *values, const int *lengths, dur_ns limit,
+                          void (*on_answer)(void *ctx, PGresult *result), void *ctx)
+{
+    int formats[SESSION_PARAMETERS_MAX];
+
+    assert(count <= SESSION_PARAMETERS_MAX);
+    if (!may_ask(s, limit)) {
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        formats[i] = lengths != NULL ? 1 : 0;
+    }
+    s->question = (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit};
+    question_sent(s, PQsendQueryPrepared(s->conn, statement, count, values, lengths,
+                                         lengths != NULL ? formats : NULL, 0));
+}
+
 void session_heartbeat(struct session *s, dur_ns limit,
                        void (*on_answer)(void *ctx, PGresult *result), void *ctx)
 {
-    assert(limit > 0);
-    assert(!session_is_asking(s));
-    if (s->state == STATE_FAILED) {
-        return; /* on_failed is on its way */
+    if (!may_ask(s, limit)) {
+        return;
     }
-    assert(s->state == STATE_READY);
     s->question =
         (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit, .heartbeat = true};
     question_sent(s, PQenterPipelineMode(s->conn) == 1 && PQpipelineSync(s->conn) == 1);

@@ -24,6 +24,7 @@
 #include "common/config.h"
 #include "common/identity.h"
 
+enum { SESSION_PARAMETERS_MAX = 48 };
 enum session_purpose { SESSION_PROBE, SESSION_LOCK, SESSION_LEDGER };
 
 enum session_failure {
@@ -78,6 +79,12 @@ PGconn *session_connection(struct session *s); /* NULL after a failure */
  */
 void session_ask(struct session *s, const char *sql, int count, const char *const *values,
                  dur_ns limit, void (*on_answer)(void *ctx, PGresult *result), void *ctx);
+/* session_ask_prepared - the same with a statement that was prepared in this session; its
+ * parameters are in the binary format where their lengths are given. They may go once this returns.
+ */
+void session_ask_prepared(struct session *s, const char *statement, int count,
+                          const char *const *values, const int *lengths, dur_ns limit,
+                          void (*on_answer)(void *ctx, PGresult *result), void *ctx);
 bool session_is_asking(const struct session *s);
 
 /*

@@ -18,6 +18,7 @@
 #include "common/random.h"
 #include "common/timer.h"
 #include "worker/leader/jobs.h"
+#include "worker/leader/ledger.h"
 #include "worker/leader/lock.h"
 #include "worker/leader/term.h"
 #include "worker/leader/turn.h"

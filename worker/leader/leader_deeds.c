@@ -122,11 +122,10 @@ static void open_term(struct leader *l)
     const struct term_events events = leader_term_events(l);
     const struct term_options options = {
         .config = l->turn_config,
-        .address = l->order.address,
+        .ledger = l->ledger,
         .server = l->order.server,
         .seen = l->order.seen,
         .incarnation = l->incarnation,
-        .seed = prng_next(&l->random),
     };
 
     l->term = term_open(l->loop, &options, &events);

@@ -9,110 +9,191 @@
 
 #define RETRY_LEAST DUR_MS(200)
 
+/* More than the statement_timeout of the ledger's session: the server's own answer is better. */
+#define ANSWER_LIMIT DUR_S(12)
+
 struct ledger_connection {
     struct ev_loop *loop;
     const struct config *config;
     struct server_address address;
     struct server_identity expect;
-    struct ledger_connection_events events;
-    struct session *session; /* NULL: waiting for the timer */
+    struct ledger_connection_events askers[LEDGER_ASKER_COUNT]; /* without on_turn: not attached */
+    struct session *session;                                    /* NULL: waiting for the timer */
     bool ready;
     bool retrying; /* the timer stands for the next attempt */
+    bool handling; /* an event or an answer: whoever is next waits for its end */
+    bool asking;
+    enum ledger_asker asker;
+    void (*on_answer)(void *ctx, PGresult *result); /* of what is asked; NULL: nobody waits */
     struct timer timer;
     struct backoff backoff;
     struct prng random;
 };
 
+void ledger_connection_proceed(struct ledger_connection *c)
+{
+    if (c->handling) {
+        return;
+    }
+    for (int who = 0; who < LEDGER_ASKER_COUNT && c->ready && !c->asking; who++) {
+        if (c->askers[who].on_turn != NULL) {
+            c->askers[who].on_turn(c->askers[who].ctx);
+        }
+    }
+}
+
+static void on_answer(void *ctx, PGresult *result)
+{
+    struct ledger_connection *c = ctx;
+
+    assert(c->asking);
+    c->asking = false;
+    c->handling = true;
+    if (c->on_answer != NULL) {
+        c->on_answer(c->askers[c->asker].ctx, result);
+    }
+    c->handling = false;
+    ledger_connection_proceed(c);
+}
+
+void ledger_connection_ask(struct ledger_connection *c, enum ledger_asker who,
+                           const struct ledger_question *question)
+{
+    assert(c->ready);
+    assert(!c->asking);
+    c->asking = true;
+    c->asker = who;
+    c->on_answer = question->on_answer;
+    if (question->prepared) {
+        session_ask_prepared(c->session, question->sql, question->count, question->values,
+                             question->lengths, ANSWER_LIMIT, on_answer, c);
+    } else {
+        assert(question->lengths == NULL);
+        session_ask(c->session, question->sql, question->count, question->values, ANSWER_LIMIT,
+                    on_answer, c);
+    }
+}
+
 static void on_ready(void *ctx)
 {
-    struct ledger_connection *l = ctx;
+    struct ledger_connection *c = ctx;
 
-    if (l->backoff.failures > 0) {
-        log_info("ledger_up", "backend_pid=%d", session_backend_pid(l->session));
+    if (c->backoff.failures > 0) {
+        log_info("ledger_up", "backend_pid=%d", session_backend_pid(c->session));
     }
-    backoff_reset(&l->backoff);
-    l->ready = true;
-    l->events.on_ready(l->events.ctx);
+    backoff_reset(&c->backoff);
+    c->ready = true;
+    c->handling = true;
+    for (int who = 0; who < LEDGER_ASKER_COUNT; who++) {
+        if (c->askers[who].on_turn != NULL) {
+            c->askers[who].on_ready(c->askers[who].ctx);
+        }
+    }
+    c->handling = false;
+    ledger_connection_proceed(c);
 }
 
 static void on_failed(void *ctx, enum session_failure why, const char *text)
 {
-    struct ledger_connection *l = ctx;
+    struct ledger_connection *c = ctx;
 
     (void)why;
-    l->ready = false;
-    session_close(l->session);
-    l->session = NULL;
-    if (l->backoff.failures == 0) { /* once; the attempts that follow say the same */
+    c->ready = false;
+    c->asking = false;
+    session_close(c->session);
+    c->session = NULL;
+    if (c->backoff.failures == 0) { /* once; the attempts that follow say the same */
         log_warn("ledger_down", "error=%s", log_text(text).is);
     }
-    l->retrying = true;
-    timer_arm(&l->timer, clock_now() + backoff_next(&l->backoff, &l->random));
-    l->events.on_down(l->events.ctx, text);
+    c->retrying = true;
+    timer_arm(&c->timer, clock_now() + backoff_next(&c->backoff, &c->random));
+    for (int who = 0; who < LEDGER_ASKER_COUNT; who++) {
+        if (c->askers[who].on_turn != NULL) {
+            c->askers[who].on_down(c->askers[who].ctx, text);
+        }
+    }
 }
 
 static void on_due(void *ctx)
 {
-    struct ledger_connection *l = ctx;
+    struct ledger_connection *c = ctx;
     const struct session_options options = {
-        .config = l->config,
+        .config = c->config,
         .purpose = SESSION_LEDGER,
         .role = "ledger",
-        .address = &l->address,
-        .expect = l->expect,
+        .address = &c->address,
+        .expect = c->expect,
     };
-    const struct session_events events = {.on_ready = on_ready, .on_failed = on_failed, .ctx = l};
+    const struct session_events events = {.on_ready = on_ready, .on_failed = on_failed, .ctx = c};
 
-    assert(l->session == NULL);
-    l->retrying = false;
-    l->session = session_open(l->loop, &options, &events);
-    assert(l->session != NULL);
+    assert(c->session == NULL);
+    c->retrying = false;
+    c->session = session_open(c->loop, &options, &events);
+    assert(c->session != NULL);
 }
 
 struct ledger_connection *ledger_connection_open(struct ev_loop *loop, const struct config *config,
                                                  const struct server_address *address,
                                                  const struct server_identity *expect,
-                                                 uint64_t seed,
-                                                 const struct ledger_connection_events *events)
+                                                 uint64_t seed)
 {
-    struct ledger_connection *l = calloc(1, sizeof(*l));
+    struct ledger_connection *c = calloc(1, sizeof(*c));
 
-    if (l == NULL) {
+    if (c == NULL) {
         return NULL;
     }
-    l->loop = loop;
-    l->config = config;
-    l->address = *address;
-    l->expect = *expect;
-    l->events = *events;
-    l->backoff = (struct backoff){.least = RETRY_LEAST, .most = config->election.backoff_max};
-    prng_seed(&l->random, seed);
-    if (timer_init(&l->timer, loop, on_due, l) < 0) {
-        free(l);
+    c->loop = loop;
+    c->config = config;
+    c->address = *address;
+    c->expect = *expect;
+    c->backoff = (struct backoff){.least = RETRY_LEAST, .most = config->election.backoff_max};
+    prng_seed(&c->random, seed);
+    if (timer_init(&c->timer, loop, on_due, c) < 0) {
+        free(c);
         return NULL;
     }
-    on_due(l);
-    return l;
+    on_due(c);
+    return c;
 }
 
-struct session *ledger_connection_session(const struct ledger_connection *l)
+void ledger_connection_attach(struct ledger_connection *c, enum ledger_asker who,
+                              const struct ledger_connection_events *events)
 {
-    return l->ready ? l->session : NULL;
-}
-
-void ledger_connection_hurry(struct ledger_connection *l)
-{
-    if (l->retrying) {
-        timer_arm(&l->timer, clock_now());
+    assert(c->askers[who].on_turn == NULL);
+    assert(events->on_turn != NULL);
+    c->askers[who] = *events;
+    if (c->ready) {
+        events->on_ready(events->ctx);
     }
 }
 
-void ledger_connection_close(struct ledger_connection *l)
+void ledger_connection_detach(struct ledger_connection *c, enum ledger_asker who)
 {
-    if (l == NULL) {
+    c->askers[who] = (struct ledger_connection_events){0};
+    if (c->asking && c->asker == who) {
+        c->on_answer = NULL;
+    }
+}
+
+struct session *ledger_connection_session(const struct ledger_connection *c)
+{
+    return c->ready ? c->session : NULL;
+}
+
+void ledger_connection_hurry(struct ledger_connection *c)
+{
+    if (c->retrying) {
+        timer_arm(&c->timer, clock_now());
+    }
+}
+
+void ledger_connection_close(struct ledger_connection *c)
+{
+    if (c == NULL) {
         return;
     }
-    session_close(l->session);
-    timer_release(&l->timer);
-    free(l);
+    assert(!c->handling);
+    session_close(c->session);
+    timer_release(&c->timer);
+    free(c);
 }

@@ -17,13 +17,14 @@
 #include "common/identity.h"
 #include "worker/leader/takeover.h"
 
+struct ledger;
+
 struct term_options {
     const struct config *config; /* must outlive the term */
-    struct server_address address;
+    struct ledger *ledger; /* must outlive the term, which uses its connection, if it has one */
     struct server_identity server; /* what it must be; since term_begin(), what it is */
     struct epoch seen;             /* the latest that this instance has seen; 0.0: none */
     uint64_t incarnation;
-    uint64_t seed;
 };
 
 struct term_events {
@@ -62,7 +63,7 @@ struct term {
     bool tail_lost; /* since term_next() */
 };
 
-/* term_open - get ready: connect. NULL: out of memory. */
+/* term_open - get ready. NULL: out of memory. */
 struct term *term_open(struct ev_loop *loop, const struct term_options *options,
                        const struct term_events *events);
 

@@ -1,7 +1,7 @@
 /*
  * The term is a row of pgbaton.term, and its epoch the one row of
- * pgbaton.election, written on the ledger's connection. One question at a time;
- * what is wanted waits its turn.
+ * pgbaton.election, written on the ledger's connection; what is
+ * wanted waits its turn there.
  */
 #include "worker/leader/term_ledger_private.h"
 
@@ -13,9 +13,8 @@
 
 #include "common/log.h"
 #include "worker/database/schema.h"
+#include "worker/leader/ledger.h"
 
-/* More than the statement_timeout of the ledger's session: the server's own answer is better. */
-#define ANSWER_LIMIT DUR_S(12)
 /* What holds the election's row is most often a claim or an assertion, and short. Each attempt may
  * keep the ledger for its lock_timeout: not too often. */
 #define JOBS_AGAIN_AFTER DUR_S(5)
@@ -38,29 +37,27 @@ const char *term_ledger_said(const PGresult *result)
     return text != NULL ? text : "an answer that was not asked for";
 }
 
-void term_ledger_ask(struct term_ledger *l, const char *sql,
-                     void (*on_answer)(void *ctx, PGresult *result))
-{
-    struct session *s = ledger_connection_session(l->ledger);
-
-    assert(s != NULL);
-    l->asking = true;
-    session_ask(s, sql, 0, NULL, ANSWER_LIMIT, on_answer, l);
-}
-
 static void ask_with(struct term_ledger *l, const char *sql, int count, const char *const *values,
                      void (*on_answer)(void *ctx, PGresult *result))
 {
-    struct session *s = ledger_connection_session(l->ledger);
+    const struct ledger_question question = {
+        .sql = sql,
+        .count = count,
+        .values = values,
+        .on_answer = on_answer,
+    };
 
-    assert(s != NULL);
-    l->asking = true;
-    session_ask(s, sql, count, values, ANSWER_LIMIT, on_answer, l);
+    ledger_connection_ask(l->ledger, LEDGER_ASKER_TERM, &question);
+}
+
+void term_ledger_ask(struct term_ledger *l, const char *sql,
+                     void (*on_answer)(void *ctx, PGresult *result))
+{
+    ask_with(l, sql, 0, NULL, on_answer);
 }
 
 void term_ledger_grant(struct term_ledger *l, enum wish wish)
 {
-    l->asking = false;
     l->wanted[wish] = false;
 }
 
@@ -140,7 +137,6 @@ static void on_looked(void *ctx, PGresult *result)
         log_warn("term_before_unknown", "error=%s", log_text(term_ledger_said(result)).is);
     }
     l->term.events.on_looked(l->term.events.ctx, takeover);
-    term_ledger_proceed(l);
 }
 
 static void look(struct term_ledger *l)
@@ -169,7 +165,6 @@ static void on_marked(void *ctx, PGresult *result)
 
     term_ledger_grant(l, WISH_MARK);
     log_failure(l, "terms_before_not_stamped", result);
-    term_ledger_proceed(l);
 }
 
 static void mark(struct term_ledger *l)
@@ -189,7 +184,6 @@ static void on_notified(void *ctx, PGresult *result)
 
     term_ledger_grant(l, WISH_NOTIFY);
     log_failure(l, "term_not_notified", result);
-    term_ledger_proceed(l);
 }
 
 static void notify(struct term_ledger *l)
@@ -254,7 +248,6 @@ static void on_jobs_told(void *ctx, PGresult *result)
     if (log) {
         log_failure(l, "jobs_not_told", result);
     }
-    term_ledger_proceed(l);
 }
 
 /* A reload keeps the term, but not its jobs: followers compare theirs with what is written here. */
@@ -272,7 +265,7 @@ static void tell_jobs(struct term_ledger *l)
 
 /* ---- one thing after the other ---- */
 
-void term_ledger_proceed(struct term_ledger *l)
+static void on_turn(void *ctx)
 {
     static void (*const fulfil[WISH_COUNT])(struct term_ledger * l) = {
         [WISH_PREPARE] = term_opening_prepare,
@@ -283,18 +276,12 @@ void term_ledger_proceed(struct term_ledger *l)
         [WISH_STAMP] = stamp,
         [WISH_JOBS] = tell_jobs,
     };
-    struct session *s = ledger_connection_session(l->ledger);
+    struct term_ledger *l = ctx;
 
-    if (l->asking) {
-        return;
-    }
     for (enum wish w = 0; w < WISH_COUNT; w++) {
-        if (l->wanted[w] && s != NULL) {
+        if (l->wanted[w]) {
             fulfil[w](l);
             return;
-        }
-        if (l->wanted[w]) {
-            ledger_connection_hurry(l->ledger);
         }
     }
 }
@@ -305,14 +292,12 @@ static void on_ledger_ready(void *ctx)
 
     l->prepared = false; /* whatever was, was in another session */
     l->wanted[WISH_PREPARE] = true;
-    term_ledger_proceed(l);
 }
 
 static void on_ledger_down(void *ctx, const char *text)
 {
     struct term_ledger *l = ctx;
 
-    l->asking = false;
     l->wanted[WISH_PREPARE] = false;
     if (l->wanted[WISH_BEGIN]) {
         term_opening_failed(l, "the ledger's connection: %s", text);
@@ -331,27 +316,33 @@ static void on_ledger_down(void *ctx, const char *text)
 
 static void want(struct term *t, enum wish wish)
 {
-    of(t)->wanted[wish] = true;
-    term_ledger_proceed(of(t));
+    struct term_ledger *l = of(t);
+
+    l->wanted[wish] = true;
+    if (ledger_connection_session(l->ledger) == NULL) {
+        ledger_connection_hurry(l->ledger);
+    } else {
+        ledger_connection_proceed(l->ledger);
+    }
 }
 
-static void ledger_begin(struct term *t)
+static void row_begin(struct term *t)
 {
     want(t, WISH_BEGIN);
 }
 
-static void ledger_look(struct term *t)
+static void row_look(struct term *t)
 {
     want(t, WISH_LOOK);
 }
 
-static void ledger_announce(struct term *t)
+static void row_announce(struct term *t)
 {
     of(t)->wanted[WISH_NOTIFY] = true;
     want(t, WISH_MARK);
 }
 
-static void ledger_stamp(struct term *t)
+static void row_stamp(struct term *t)
 {
     /* Nobody asks for the jobs of a term that is over, and they are not to keep its end waiting. */
     timer_arm(&of(t)->jobs_again, MONO_NEVER);
@@ -360,7 +351,7 @@ static void ledger_stamp(struct term *t)
 }
 
 /* Before the opening is written there is nobody to tell: it has the hash. */
-static void ledger_jobs(struct term *t)
+static void row_jobs(struct term *t)
 {
     if (epoch_equal(t->epoch, (struct epoch){0})) {
         return;
@@ -374,20 +365,20 @@ static void on_jobs_again(void *ctx)
     want(ctx, WISH_JOBS);
 }
 
-static void ledger_term_close(struct term *t)
+static void row_close(struct term *t)
 {
-    ledger_connection_close(of(t)->ledger);
+    ledger_connection_detach(of(t)->ledger, LEDGER_ASKER_TERM);
     timer_release(&of(t)->jobs_again);
     free(of(t));
 }
 
-static const struct term_kind ledger_kind = {
-    .begin = ledger_begin,
-    .look = ledger_look,
-    .announce = ledger_announce,
-    .stamp = ledger_stamp,
-    .jobs = ledger_jobs,
-    .close = ledger_term_close,
+static const struct term_kind row_kind = {
+    .begin = row_begin,
+    .look = row_look,
+    .announce = row_announce,
+    .stamp = row_stamp,
+    .jobs = row_jobs,
+    .close = row_close,
 };
 
 struct term *term_ledger_new(void)
@@ -397,7 +388,7 @@ struct term *term_ledger_new(void)
     if (l == NULL) {
         return NULL;
     }
-    l->term.kind = &ledger_kind;
+    l->term.kind = &row_kind;
     return &l->term;
 }
 
@@ -406,6 +397,7 @@ void term_ledger_start(struct term *t)
     struct term_ledger *l = of(t);
     const struct ledger_connection_events events = {
         .on_ready = on_ledger_ready,
+        .on_turn = on_turn,
         .on_down = on_ledger_down,
         .ctx = l,
     };
@@ -415,7 +407,7 @@ void term_ledger_start(struct term *t)
     rc = timer_init(&l->jobs_again, t->loop, on_jobs_again, t);
     assert(rc == 0);
     (void)snprintf(l->key_text, sizeof(l->key_text), "%" PRId64, t->options.config->election.key);
-    l->ledger = ledger_connection_open(t->loop, t->options.config, &t->options.address,
-                                       &t->options.server, t->options.seed, &events);
+    l->ledger = ledger_connection_of(t->options.ledger);
     assert(l->ledger != NULL);
+    ledger_connection_attach(l->ledger, LEDGER_ASKER_TERM, &events);
 }

@@ -37,7 +37,6 @@ struct term_ledger {
     struct term term;
     struct ledger_connection *ledger;
     bool wanted[WISH_COUNT];
-    bool asking;
     bool created;  /* the schema was created, or that was tried */
     bool prepared; /* the statements are, in this session */
     bool known;    /* the row as it is stored: the next two */
@@ -56,10 +55,9 @@ const struct config *term_ledger_config(const struct term_ledger *l);
  */
 void term_ledger_ask(struct term_ledger *l, const char *sql,
                      void (*on_answer)(void *ctx, PGresult *result));
-/* term_ledger_grant - what was wished for is answered. term_ledger_proceed - ask for what is wished
- * for next. */
+/* term_ledger_grant - what was wished for is answered; what is wished for next follows by itself.
+ */
 void term_ledger_grant(struct term_ledger *l, enum wish wish);
-void term_ledger_proceed(struct term_ledger *l);
 
 /* term_ledger_said - one line of an error; the rest of what libpq makes of it is for a terminal. */
 const char *term_ledger_said(const PGresult *result);

@@ -42,8 +42,6 @@ static void blocked(struct term_ledger *l)
     int pid = session_backend_pid(ledger_connection_session(l->ledger));
 
     l->term.events.on_blocked(l->term.events.ctx, pid);
-    l->asking = false;
-    term_ledger_proceed(l);
 }
 
 static void on_created(void *ctx, PGresult *result)
@@ -58,8 +56,6 @@ static void on_created(void *ctx, PGresult *result)
         return;
     }
     log_info("schema_created", "schema=%s", log_text(term_ledger_config(l)->database.schema).is);
-    l->asking = false;
-    term_ledger_proceed(l);
 }
 
 static void create_schema(struct term_ledger *l)
@@ -137,8 +133,6 @@ static void on_prepared(void *ctx, PGresult *result)
     }
     if (!l->prepared && l->wanted[WISH_BEGIN]) {
         opening_refused(l, result);
-    } else {
-        term_ledger_proceed(l);
     }
 }
 
@@ -185,8 +179,6 @@ static void on_read(void *ctx, PGresult *result)
             PQgetvalue(result, 0, TERM_SQL_NUMBER));
         return;
     }
-    l->asking = false;
-    term_ledger_proceed(l);
 }
 
 static void read_row(struct term_ledger *l)
@@ -216,13 +208,10 @@ static void on_committed(void *ctx, PGresult *result)
             return;
         }
         l->known = false;
-        l->asking = false;
-        term_ledger_proceed(l);
         return;
     }
     term_ledger_grant(l, WISH_BEGIN);
     l->term.events.on_opened(l->term.events.ctx, l->term.epoch);
-    term_ledger_proceed(l);
 }
 
 static void write_term(struct term_ledger *l)
