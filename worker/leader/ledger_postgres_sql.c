@@ -250,8 +250,8 @@ static const char
                                                                                      "CASE WHEN "
                                                                                      "j.sets_tick "
                                                                                      "THEN " MOMENT(
-                                                                                         "j.tick") " ELSE s.last_tick END, "
-                                                                                                   "schedule_hash = CASE WHEN j.sets_tick THEN j.hash ELSE s.schedule_hash END, "
+                                                                                         "j.tick") " ELSE greatest(s.last_tick, " MOMENT("j.tick") ") END, "
+                                                                                                   "schedule_hash = coalesce(j.hash, s.schedule_hash), "
                                                                                                    "paused = CASE WHEN j.sets_paused THEN j.paused ELSE s.paused END, "
                                                                                                    "failures = CASE WHEN j.sets_failures THEN j.failures ELSE s.failures END "
                                                                                                    "FROM j WHERE s.election = $E AND s.job = j.job), "

@@ -55,9 +55,13 @@ static struct ledger_change merge(struct ledger_change first, const struct ledge
 static struct ledger_job_change merge_jobs(struct ledger_job_change first,
                                            const struct ledger_job_change *then)
 {
-    if (then->sets_tick) {
-        first.sets_tick = true;
+    if (then->sets_tick || (then->advances && !first.sets_tick && !first.advances)) {
+        first.sets_tick = then->sets_tick;
+        first.advances = then->advances;
         first.last_tick = then->last_tick;
+        first.schedule_hash = then->schedule_hash;
+    } else if (then->advances) {
+        first.last_tick = then->last_tick > first.last_tick ? then->last_tick : first.last_tick;
         first.schedule_hash = then->schedule_hash;
     }
     if (then->sets_paused) {
@@ -212,8 +216,8 @@ static void add_job(struct job_arrays *to, const struct ledger_job_change *j, bo
 {
     sql_array_add_text(to->job, j->job, ascii);
     sql_array_add_bool(to->sets_tick, j->sets_tick);
-    ledger_add_moment(to->tick, j->sets_tick ? j->last_tick : 0);
-    if (j->sets_tick) {
+    ledger_add_moment(to->tick, j->sets_tick || j->advances ? j->last_tick : 0);
+    if (j->sets_tick || j->advances) {
         ledger_add_hash(to->hash, j->schedule_hash);
     } else {
         sql_array_add_null(to->hash);

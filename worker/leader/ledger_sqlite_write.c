@@ -79,13 +79,14 @@ static int is_ours(struct ledger_sqlite *s, const struct ledger_claim *c, bool *
     return statement_end(&look);
 }
 
-static int advance(struct ledger_sqlite *s, const struct ledger_claim *c)
+static int advance(struct ledger_sqlite *s, const char *job, wall_ns last_tick,
+                   uint64_t schedule_hash)
 {
-    struct hash_text hash = hash_text(c->schedule_hash);
+    struct hash_text hash = hash_text(schedule_hash);
     struct statement update = ledger_sqlite_say(s, SQL_TICK_WAS);
 
-    statement_text(&update, 2, c->job);
-    statement_moment(&update, 3, c->scheduled_at);
+    statement_text(&update, 2, job);
+    statement_moment(&update, 3, last_tick);
     statement_text(&update, 4, hash.is);
     return statement_run(&update);
 }
@@ -109,7 +110,7 @@ static int claim_one(struct ledger_sqlite *s, const struct ledger_claim *c, wall
     }
     /* Also one that was taken is done with: nobody need ask for it again. */
     if (rc == SQLITE_OK && c->advances) {
-        rc = advance(s, c);
+        rc = advance(s, c->job, c->scheduled_at, c->schedule_hash);
     }
     *ret_verdict = granted ? LEDGER_GRANTED : LEDGER_TAKEN;
     return rc;
@@ -196,6 +197,14 @@ static int change_run(struct ledger_sqlite *s, const struct ledger_change *c, wa
 static int change_job(struct ledger_sqlite *s, const struct ledger_job_change *c)
 {
     struct hash_text hash = hash_text(c->schedule_hash);
+
+    if (c->advances) {
+        int rc = advance(s, c->job, c->last_tick, c->schedule_hash);
+
+        if (rc != SQLITE_OK) {
+            return rc;
+        }
+    }
     struct statement upsert = ledger_sqlite_say(s, SQL_JOB_IS);
 
     statement_text(&upsert, 2, c->job);
