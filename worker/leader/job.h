@@ -266,6 +266,8 @@ void jobs_ask_job_change(struct jobs *jobs, const char *job,
                          const struct ledger_job_change *change);
 void jobs_ask_answer(struct jobs *jobs, int64_t request, bool done, const char *run_id,
                      const char *text);
+/* The run has, or will have, its row by this change, and is promoted when that is written. */
+void jobs_await(struct jobs *jobs, struct tick *tick, struct change *change);
 void jobs_report_start(struct jobs *jobs, struct tick *tick);
 void jobs_forget_report(struct jobs *jobs, struct tick *tick); /* true end comes instead */
 void jobs_forget_tick(struct jobs *jobs, struct tick *tick);   /* no claim or change tells of it */

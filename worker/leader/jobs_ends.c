@@ -33,9 +33,7 @@ static void follow(struct jobs *jobs, const char *parent, struct job *job,
     if (leads) { /* else it is the next leader's */
         struct tick *tick = jobs_make_tick(jobs, job, id, about);
 
-        tick->promotes = true;
-        tick->changes++;
-        change->tick = tick;
+        jobs_await(jobs, tick, change);
     }
 }
 

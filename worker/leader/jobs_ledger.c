@@ -89,6 +89,14 @@ void jobs_ask_answer(struct jobs *jobs, int64_t request, bool done, const char *
     a->write_at = clock_now(); /* somebody waits */
 }
 
+void jobs_await(struct jobs *jobs, struct tick *tick, struct change *change)
+{
+    change->tick = tick;
+    tick->changes++;
+    tick->promotes = true;
+    jobs->asking.write_at = clock_now(); /* it is not started before */
+}
+
 void jobs_report_start(struct jobs *jobs, struct tick *tick)
 {
     struct asking *a = &jobs->asking;

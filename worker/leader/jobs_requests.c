@@ -42,9 +42,7 @@ static void trigger(struct jobs *jobs, struct job *job, const struct ledger_requ
         .stage = RUN_WAITING,
     };
     struct tick *tick = jobs_make_tick(jobs, job, id, &about);
-    tick->promotes = true;
-    tick->changes++;
-    change->tick = tick;
+    jobs_await(jobs, tick, change);
     answer(jobs, request, true, id, "it is started");
 }
 

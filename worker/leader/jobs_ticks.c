@@ -137,9 +137,7 @@ void jobs_carry_out_wait(struct jobs *jobs, struct tick *tick, const char *reaso
 {
     struct change *change = jobs_ask_change(jobs, LEDGER_UPDATE, tick->id, OUTCOME_QUEUED, reason);
 
-    change->tick = tick;
-    tick->changes++;
-    tick->promotes = true;
+    jobs_await(jobs, tick, change);
     log_info("job_waits", "job=%s run=%s scheduled_at=%s reason=%s",
              log_text(tick->job->board.name).is, tick->id, instant_text(tick->plan.scheduled_at).is,
              reason);
