@@ -172,6 +172,7 @@ void rows_terms(int s, const struct request *r)
         terms[count] = (struct takeover_term){
             .server = row->server,
             .ended_cleanly = row->ended != MONO_NEVER && row->clean,
+            .unfinished_runs = 1, /* jobs always run in these terms, or are about to */
             .lease = world.settings.lease,
             .heartbeat = world.settings.heartbeat,
             .loss_grace = world.settings.loss_grace,

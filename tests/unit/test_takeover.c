@@ -108,7 +108,14 @@ static const struct takeover_rules opted_out = {
 #define TERM(id, line, clean, lease_s, grace_ms, ago_ms)                                           \
     {                                                                                              \
         .server = SYSTEM(id, line), .ended_cleanly = (clean), .lease = DUR_S(lease_s),             \
-        .heartbeat = DUR_S(1), .loss_grace = DUR_MS(grace_ms), .superseded_ago = DUR_MS(ago_ms)    \
+        .heartbeat = DUR_S(1), .loss_grace = DUR_MS(grace_ms), .superseded_ago = DUR_MS(ago_ms),   \
+        .unfinished_runs = 1                                                                       \
+    }
+/* An unclean end with nothing that ran. */
+#define IDLE_TERM(line, ago_ms)                                                                    \
+    {                                                                                              \
+        .server = SYSTEM(7, line), .lease = DUR_S(15), .heartbeat = DUR_S(1),                      \
+        .loss_grace = DUR_MS(500), .superseded_ago = DUR_MS(ago_ms)                                \
     }
 
 /* clang-format off */
@@ -132,6 +139,14 @@ static const struct {
         &usual, 1, {TERM(7, 1, false, 15, 500, 0)}, DUR_S(2), TAKEOVER_UNCLEAN},
     {"at least what the one before needs to kill its jobs",
         &usual, 1, {TERM(7, 1, false, 15, 4000, 0)}, DUR_MS(5250), TAKEOVER_UNCLEAN},
+    {"not at all where no run of another incarnation is unfinished",
+        &usual, 1, {IDLE_TERM(1, 0)}, 0, TAKEOVER_CLEAN},
+    {"but for the runs of the term before that one, if it did not wait for them itself",
+        &usual, 2, {IDLE_TERM(1, 0), TERM(7, 1, false, 15, 500, 300)}, DUR_MS(1700), TAKEOVER_UNCLEAN},
+    {"a change of the timeline may have lost runs: a lease, though none is seen unfinished",
+        &usual, 1, {IDLE_TERM(2, 0)}, DUR_S(15), TAKEOVER_HISTORY},
+    {"and so may terms that the server has lost",
+        &bereft, 1, {IDLE_TERM(1, 0)}, DUR_S(15), TAKEOVER_HISTORY},
     {"takeover_delay = 0 opts out of it",
         &opted_out, 1, {TERM(7, 1, false, 15, 4000, 0)}, 0, TAKEOVER_CLEAN},
     {"one full lease after a change of the timeline, though the end was clean",

@@ -85,7 +85,7 @@ static struct takeover wait_for(const struct takeover_rules *rules,
     if (!same_history(term->server, rules->server)) {
         t.reason = TAKEOVER_HISTORY;
         t.wait = longer(term->lease, rules->lease);
-    } else if (!term->ended_cleanly && rules->takeover_delay > 0) {
+    } else if (!term->ended_cleanly && term->unfinished_runs > 0 && rules->takeover_delay > 0) {
         t.reason = TAKEOVER_UNCLEAN;
         t.wait =
             longer(rules->takeover_delay, term->heartbeat + term->loss_grace + rules->kill_margin);

@@ -6,7 +6,10 @@
  * while its own wait still ran has waited for nobody: so not only the newest
  * earlier term counts, but each that was superseded a short while ago.
  *
- * Until the ledger of runs exists every unclean end waits.
+ * An unclean end is waited for only where a run of another incarnation is
+ * unfinished: its process may live. A run is claimed before it is started, and
+ * no claim of the term before is let in once ours is open, so a look after that
+ * sees all of them.
  */
 #ifndef PGBATON_WORKER_LEADER_TAKEOVER_H
 #define PGBATON_WORKER_LEADER_TAKEOVER_H
@@ -55,6 +58,9 @@ dur_ns takeover_read_length(const char *text);
 struct takeover_term {
     struct server_identity server;
     bool ended_cleanly; /* released or fenced: none of its jobs lived at its end */
+    /* Runs of another incarnation than ours that were claimed or running in it, and have no end.
+     * Where it did not record its runs that is not known: 1. */
+    uint64_t unfinished_runs;
     dur_ns lease;
     dur_ns heartbeat;
     dur_ns loss_grace;

@@ -83,6 +83,7 @@ static void look(struct term_file *f)
     const struct takeover_term previous = {
         .server = f->term.options.server,
         .ended_cleanly = f->previous.ended,
+        .unfinished_runs = 1, /* the file does not say */
         .lease = f->previous.lease,
         .heartbeat = election->heartbeat, /* the file has only the lease */
         .loss_grace = election->loss_grace,

@@ -115,6 +115,7 @@ static struct takeover_term term_at(const PGresult *result, int row)
         .loss_grace = takeover_read_length(PQgetvalue(result, row, 5)),
         /* Of the newest it is the present, whatever the server's clock has done meanwhile. */
         .superseded_ago = row == 0 ? 0 : takeover_read_length(PQgetvalue(result, row, 6)),
+        .unfinished_runs = term_ledger_number(result, row, 7),
     };
 }
 
@@ -127,7 +128,7 @@ static void on_looked(void *ctx, PGresult *result)
 
     term_ledger_grant(l, WISH_LOOK);
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) <= TERM_SQL_LOOKED_MAX &&
-        PQnfields(result) == 7) {
+        PQnfields(result) == 8) {
         int count = PQntuples(result);
         for (int i = 0; i < count; i++) {
             terms[i] = term_at(result, i);

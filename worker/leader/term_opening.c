@@ -49,13 +49,20 @@ static void on_created(void *ctx, PGresult *result)
     struct term_ledger *l = ctx;
     ExecStatusType status = PQresultStatus(result);
 
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
-        term_opening_failed(
-            l, "the schema %s cannot be created (run `pgbaton init-db` as a role that may): %s",
-            l->schema, term_ledger_said(result));
+    if (has_state(result, "55P03")) { /* somebody else creates it, or uses what is to be changed */
+        l->created = false;
+        blocked(l);
         return;
     }
-    log_info("schema_created", "schema=%s", log_text(term_ledger_config(l)->database.schema).is);
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+        term_opening_failed(l,
+                            "the schema %s cannot be created, or brought to version %d (run "
+                            "`pgbaton init-db` as a role that may): %s",
+                            l->schema, SCHEMA_VERSION, term_ledger_said(result));
+        return;
+    }
+    log_info("schema_created", "schema=%s version=%d",
+             log_text(term_ledger_config(l)->database.schema).is, SCHEMA_VERSION);
 }
 
 static void create_schema(struct term_ledger *l)
@@ -121,6 +128,11 @@ static bool has_row(const PGresult *result, int columns)
            PQnfields(result) == columns;
 }
 
+static bool is_of_a_later_version(const PGresult *row)
+{
+    return strtoul(PQgetvalue(row, 0, TERM_SQL_VERSION), NULL, 10) > SCHEMA_VERSION;
+}
+
 /* Before the grant a failure is no matter: then it is tried again, and told. */
 static void on_prepared(void *ctx, PGresult *result)
 {
@@ -128,7 +140,7 @@ static void on_prepared(void *ctx, PGresult *result)
 
     term_ledger_grant(l, WISH_PREPARE);
     l->prepared = PQresultStatus(result) == PGRES_TUPLES_OK;
-    if (has_row(result, TERM_SQL_STORED_COUNT)) {
+    if (has_row(result, TERM_SQL_STORED_COUNT) && !is_of_a_later_version(result)) {
         (void)remember_stored(l, result);
     }
     if (!l->prepared && l->wanted[WISH_BEGIN]) {
@@ -154,6 +166,13 @@ static void on_read(void *ctx, PGresult *result)
 
     if (!has_row(result, TERM_SQL_READ_COUNT)) {
         opening_refused(l, result);
+        return;
+    }
+    if (is_of_a_later_version(result)) {
+        term_opening_failed(l,
+                            "the schema %s is of version %s, and this pgbaton knows them up to %d: "
+                            "a later version of pgbaton uses it, upgrade this one",
+                            l->schema, PQgetvalue(result, 0, TERM_SQL_VERSION), SCHEMA_VERSION);
         return;
     }
     if (strcmp(PQgetvalue(result, 0, TERM_SQL_KEY), l->key_text) != 0) {

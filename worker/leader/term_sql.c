@@ -19,6 +19,15 @@ static void print(char ret_sql[TERM_SQL_MAX], size_t *used, const char *format, 
     assert(*used < TERM_SQL_MAX);
 }
 
+/* TODO(4): true as soon as no job is started without a claim. */
+#define RECORDS_RUNS "false"
+
+/* Of the election's row: the columns of what is stored. */
+#define STORED                                                                                     \
+    "generation, number, key, coalesce(system_id, '0'), coalesce(timeline, 0), "                   \
+    "coalesce(substring(obj_description((SELECT relnamespace FROM pg_class c "                     \
+    "WHERE c.oid = e.tableoid), 'pg_namespace') FROM '^pgbaton schema (\\d{1,9})'), '0')"
+
 /* The locks on the key, of the backend whose pid is written behind it. */
 #define LOCKS_OF                                                                                   \
     "FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = '%" PRIu64                \
@@ -53,22 +62,32 @@ static void print_opening(const struct term_sql *s, char ret_sql[TERM_SQL_MAX], 
           s->schema, s->incarnation, s->instance);
     print(ret_sql, used,
           "INSERT INTO %s.term (election, generation, number, incarnation, instance, backend_pid, "
-          "backend_start, system_id, timeline, lease_ms, heartbeat_ms, loss_grace_ms) "
+          "backend_start, system_id, timeline, lease_ms, heartbeat_ms, loss_grace_ms, "
+          "records_runs) "
           "SELECT name, $3, $4, '%016" PRIx64 "', %s, $5, "
           "(SELECT backend_start FROM pg_stat_get_activity($5)), $6, $7, %" PRId64 ", %" PRId64
-          ", %" PRId64 " FROM mine; ",
+          ", %" PRId64 ", " RECORDS_RUNS " FROM mine; ",
           s->schema, s->incarnation, s->instance, election->lease / DUR_MS(1),
           election->heartbeat / DUR_MS(1), election->loss_grace / DUR_MS(1));
 }
 
-/* The window is taken over our own row too: it is what superseded the newest of the others. */
+/*
+ * The window is taken over our own row too: it is what superseded the newest of
+ * the others. The index of open runs has the few that are unfinished.
+ */
 static void print_look(const struct term_sql *s, char ret_sql[TERM_SQL_MAX], size_t *used)
 {
     print(ret_sql, used,
           "PREPARE look_at_terms (bigint, bigint) AS "
+          "WITH u AS MATERIALIZED (SELECT generation, number FROM %s.run WHERE election = %s "
+          "AND outcome IN ('claimed', 'running') AND incarnation <> '%016" PRIx64 "') "
           "SELECT coalesce(system_id, '0'), coalesce(timeline, 0), coalesce(ended_as, ''), "
           "lease_ms, heartbeat_ms, loss_grace_ms, greatest(0, floor(extract(epoch FROM "
-          "clock_timestamp() - superseded_at) * 1000))::bigint FROM ("
+          "clock_timestamp() - superseded_at) * 1000))::bigint, "
+          "CASE WHEN records_runs THEN (SELECT count(*) FROM u WHERE u.generation = w.generation "
+          "AND u.number = w.number) ELSE 1 END FROM (",
+          s->schema, s->name, s->incarnation);
+    print(ret_sql, used,
           "SELECT t.*, lead(started_at) OVER (ORDER BY generation, number) AS superseded_at "
           "FROM (SELECT * FROM %s.term WHERE election = %s AND (generation, number) <= ($1, $2) "
           "ORDER BY generation DESC, number DESC LIMIT %d) t) w "
@@ -87,8 +106,7 @@ void term_sql_prepare(const struct term_sql *s, char ret_sql[TERM_SQL_MAX])
     /* For an epoch that cannot be: all is planned and warm, no row is locked or written. */
     print(ret_sql, &used,
           "EXECUTE open_term (-1, -1, 0, 0, 0, '', 0, ''); EXECUTE look_at_terms (-1, -1); "
-          "SELECT generation, number, key, coalesce(system_id, '0'), coalesce(timeline, 0) "
-          "FROM %s.election WHERE name = %s",
+          "SELECT " STORED " FROM %s.election e WHERE name = %s",
           s->schema, s->name);
 }
 
@@ -100,8 +118,7 @@ void term_sql_read(const struct term_sql *s, int lock_pid, char ret_sql[TERM_SQL
     print(ret_sql, &used,
           "INSERT INTO %s.election (name, key) VALUES (%s, '%" PRId64 "') "
           "ON CONFLICT (name) DO NOTHING; "
-          "SELECT generation, number, key, coalesce(system_id, '0'), coalesce(timeline, 0), "
-          "(SELECT count(*) " LOCKS_OF "%d) FROM %s.election WHERE name = %s",
+          "SELECT " STORED ", (SELECT count(*) " LOCKS_OF "%d) FROM %s.election e WHERE name = %s",
           s->schema, s->name, s->config->election.key, key >> 32, key & UINT32_MAX, lock_pid,
           s->schema, s->name);
 }

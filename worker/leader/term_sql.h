@@ -34,6 +34,7 @@ enum term_sql_column {
     TERM_SQL_KEY,
     TERM_SQL_SYSTEM_ID,
     TERM_SQL_TIMELINE,
+    TERM_SQL_VERSION, /* of the schema, by its comment; 0: it says none */
     TERM_SQL_STORED_COUNT,
     TERM_SQL_LOCK_SEEN = TERM_SQL_STORED_COUNT, /* 1: the key is held by that backend */
     TERM_SQL_READ_COUNT,
