@@ -8,7 +8,7 @@
 enum { PRUNE_MAX = 500 }; /* rows at a time: a few milliseconds */
 
 /* How long an answer waits for whoever asked, and a request for a leader. */
-#define ANSWER_KEPT (24 * 3600 * DUR_S(1))
+#define ANSWER_KEPT DUR_S(24 * 3600)
 #define REQUEST_KEPT (7 * ANSWER_KEPT)
 
 struct hash_text {
