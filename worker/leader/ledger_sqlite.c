@@ -136,7 +136,7 @@ static void end_of_term(struct ledger_sqlite *s)
 
     close_file(s);
     s->step = LEDGER_OVER;
-    timer_arm(&s->timer, MONO_NEVER);
+    s->asked = LEDGER_ASKS_NOTHING;
     events->on_term_over(events->ctx);
 }
 
@@ -316,41 +316,47 @@ static void on_due(void *ctx)
     case LEDGER_READY:
         answer(s);
         return;
+    case LEDGER_OVER: /* asked by somebody who was told already */
+        end_of_term(s);
+        return;
     case LEDGER_NOT_BEGUN:
-    case LEDGER_OVER:
         return;
     }
 }
 
 static void ask(struct ledger_sqlite *s, enum ledger_question question)
 {
-    assert(s->step == LEDGER_READY);
-    assert(s->asked == LEDGER_ASKS_NOTHING);
+    assert(ledger_is_free(&s->ledger));
     s->asked = question;
     timer_arm(&s->timer, clock_now());
 }
 
 /* ---- the interface ---- */
 
-static void sqlite_begin(struct ledger *l)
+static int sqlite_open(struct ledger *l)
 {
     struct ledger_sqlite *s = of(l);
-    int rc = timer_init(&s->timer, l->loop, on_due, s);
 
-    assert(rc == 0); /* no descriptor left in a child that has a handful */
-    assert(l->epoch.generation <= INT64_MAX && l->epoch.number <= INT64_MAX);
     (void)snprintf(s->incarnation, sizeof(s->incarnation), "%016" PRIx64, l->options.incarnation);
     s->backoff = (struct backoff){.least = RETRY_LEAST, .most = config_of(s)->election.backoff_max};
     prng_seed(&s->random, l->options.seed);
-    s->step = LEDGER_DOWN;
-    timer_arm(&s->timer, clock_now());
+    return timer_init(&s->timer, l->loop, on_due, s);
+}
+
+/* Opened now, and not before: who does not lead yet has nothing to do in the file. */
+static void sqlite_begin(struct ledger *l)
+{
+    assert(l->epoch.generation <= INT64_MAX);
+    assert(l->epoch.number <= INT64_MAX);
+    of(l)->step = LEDGER_DOWN;
+    timer_arm(&of(l)->timer, clock_now());
 }
 
 static bool sqlite_is_free(const struct ledger *l)
 {
     const struct ledger_sqlite *s = (const struct ledger_sqlite *)l;
 
-    return s->step == LEDGER_READY && s->asked == LEDGER_ASKS_NOTHING;
+    return (s->step == LEDGER_READY || s->step == LEDGER_OVER) && s->asked == LEDGER_ASKS_NOTHING;
 }
 
 static void sqlite_load(struct ledger *l)
@@ -394,6 +400,7 @@ static void sqlite_close(struct ledger *l)
 }
 
 static const struct ledger_kind sqlite = {
+    .open = sqlite_open,
     .begin = sqlite_begin,
     .is_free = sqlite_is_free,
     .load = sqlite_load,

@@ -47,7 +47,8 @@ enum ledger_sql {
 
 /*
  * Not begun: no term yet. Down: not open; the timer stands for the next attempt. Ready: open, and
- * the row was ours when it was last looked at. Over: another term has it; nothing leads back.
+ * the row was ours when it was last looked at. Over: another term has it; nothing leads back,
+ * and every question is answered so.
  */
 enum ledger_step { LEDGER_NOT_BEGUN, LEDGER_DOWN, LEDGER_READY, LEDGER_OVER };
 
