@@ -225,3 +225,103 @@ Test(output, the_end_closes_what_was_let_go)
     cr_expect_eq(all.count, 0);
     job_closes();
 }
+
+/* ---- What is kept of it. ---- */
+
+static struct excerpt kept;
+
+static void expect_kept(const char *title, const char *head, const char *tail, uint64_t total)
+{
+    size_t head_count;
+    size_t tail_count;
+
+    excerpt_settle(&kept);
+    const char *has_head = excerpt_head(&kept, &head_count);
+    const char *has_tail = excerpt_tail(&kept, &tail_count);
+
+    cr_expect(head_count == strlen(head) && memcmp(has_head, head, head_count) == 0, "%s: '%.*s'",
+              title, (int)head_count, has_head);
+    cr_expect(tail_count == strlen(tail) && memcmp(has_tail, tail, tail_count) == 0, "%s: '%.*s'",
+              title, (int)tail_count, has_tail);
+    cr_expect_eq(excerpt_total(&kept), total, "%s", title);
+}
+
+Test(output, what_is_printed_is_kept_in_the_order_of_its_arrival)
+{
+    int other_end;
+    struct output *other = output_open(&all, "backup", "stderr", &other_end);
+
+    cr_assert_not_null(other);
+    excerpt_init(&kept, 32);
+    output_keep(out, &kept);
+    output_keep(other, &kept);
+    job_prints("one\n");
+    turn(2);
+    cr_assert_eq(write(other_end, "two", 3), 3);
+    turn(2);
+    job_prints("three\nlast");
+    output_flush(other);
+    output_flush(out);
+    expect_kept("all of it", "one\ntwothree\nlas", "t", 17);
+    job_closes();
+    (void)close(other_end);
+    output_let_go(out);
+    output_let_go(other);
+    excerpt_release(&kept);
+}
+
+Test(output, the_end_is_kept_though_the_log_is_not_through_yet)
+{
+    char text[3 * OUTPUT_LAST_LINES + 5];
+
+    (void)memset(text, '\n', sizeof(text) - 1);
+    (void)memcpy(text + sizeof(text) - 5, "end\n", 5);
+    excerpt_init(&kept, 8);
+    output_keep(out, &kept);
+    job_prints(text);
+    job_closes();
+    output_flush(out);
+    cr_expect_eq(lines(), OUTPUT_LAST_LINES);
+    expect_kept("flushed", "\n\n\n\n", "end\n", sizeof(text) - 1);
+    output_let_go(out);
+    turn(3 * OUTPUT_LAST_LINES / OUTPUT_LINES_A_TURN + 10);
+    cr_expect(has_logged("text=\"end\"\n"));
+    cr_expect_eq(lines(), 3 * OUTPUT_LAST_LINES + 1, "nothing is lost");
+    cr_expect_eq(all.count, 0);
+    excerpt_release(&kept);
+}
+
+Test(output, a_run_that_ends_between_two_turns_has_its_end_kept)
+{
+    char text[2 * OUTPUT_BUFFER + 5];
+
+    (void)memset(text, '\n', sizeof(text) - 1);
+    (void)memcpy(text + sizeof(text) - 5, "end\n", 5);
+    excerpt_init(&kept, 8);
+    output_keep(out, &kept);
+    job_prints(text);
+    turn(1); /* its lines wait for their turns */
+    job_closes();
+    output_flush(out);
+    expect_kept("flushed", "\n\n\n\n", "end\n", sizeof(text) - 1);
+    output_let_go(out);
+    excerpt_release(&kept); /* with the run */
+    turn(2 * OUTPUT_BUFFER / OUTPUT_LINES_A_TURN + 10);
+    cr_expect(has_logged("text=\"end\"\n"));
+    cr_expect_eq(all.count, 0);
+}
+
+Test(output, what_comes_after_the_run_is_logged_and_not_kept)
+{
+    excerpt_init(&kept, 100);
+    output_keep(out, &kept);
+    job_prints("before\n");
+    output_let_go(out);
+    job_prints("after\n");
+    turn(2);
+    cr_expect(has_logged("text=\"after\"\n"));
+    expect_kept("until the end", "before\n", "", 7);
+    job_closes();
+    turn(2);
+    excerpt_release(&kept);
+}

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +19,15 @@ struct output {
     ev_io readable;
     ev_timer again; /* lines are left over from the last turn */
     int fd;
+    bool rest_taken; /* the run has ended; lines are left in the buffer */
+    bool at_end;     /* of the pipe, too */
     bool let_go;
     const char *stream;
+    struct excerpt *excerpt; /* not owned; NULL: nothing is kept */
+    char *buffer;
+    size_t room;
     size_t used;
     char job[JOB_NAME_MAX];
-    char buffer[OUTPUT_BUFFER];
 };
 
 static void unlink_output(struct output *out)
@@ -48,6 +53,7 @@ static void free_output(struct output *out)
         (void)close(out->fd);
     }
     unlink_output(out);
+    free(out->buffer);
     free(out);
 }
 
@@ -110,7 +116,7 @@ static unsigned log_lines(struct output *out, unsigned most)
 /* There are no more lines in a buffer than bytes. */
 static void log_rest(struct output *out)
 {
-    (void)log_lines(out, OUTPUT_BUFFER);
+    (void)log_lines(out, UINT_MAX);
     if (out->used > 0) {
         log_piece(out, out->buffer, out->used);
         out->used = 0;
@@ -122,14 +128,41 @@ static ssize_t fill(struct output *out)
 {
     ssize_t count;
 
-    assert(out->used < sizeof(out->buffer));
+    assert(out->used < out->room);
     do {
-        count = read(out->fd, out->buffer + out->used, sizeof(out->buffer) - out->used);
+        count = read(out->fd, out->buffer + out->used, out->room - out->used);
     } while (count == -1 && errno == EINTR);
     if (count == -1) {
         return errno == EAGAIN ? -EAGAIN : 0; /* any other error is an end, too */
     }
+    if (out->excerpt != NULL) {
+        excerpt_add(out->excerpt, out->buffer + out->used, (size_t)count);
+    }
     out->used += (size_t)count;
+    return count;
+}
+
+/*
+ * The run ends with more lines in its pipe than are logged at once: they wait in the buffer for
+ * their turns, so that its excerpt has all of them. What is written meanwhile by somebody whom the
+ * job left behind is read later.
+ */
+static ssize_t fill_with_rest(struct output *out)
+{
+    size_t room = out->used + OUTPUT_PIPE_BYTES;
+    char *larger = realloc(out->buffer, room);
+    ssize_t count = -EAGAIN;
+
+    if (larger != NULL) {
+        out->buffer = larger;
+        out->room = room;
+    }
+    while (out->used < out->room) {
+        count = fill(out);
+        if (count <= 0) {
+            break;
+        }
+    }
     return count;
 }
 
@@ -165,6 +198,8 @@ static void log_some(struct output *out)
 {
     if (log_lines(out, OUTPUT_LINES_A_TURN) == OUTPUT_LINES_A_TURN) {
         go_on_next_turn(out);
+    } else if (out->at_end) {
+        finish(out);
     } else {
         ev_io_start(out->all->loop, &out->readable);
     }
@@ -232,9 +267,12 @@ struct output *output_open(struct outputs *all, const char *job, const char *str
     if (out == NULL) {
         return NULL;
     }
-    if (open_pipe(&out->fd, ret_fd) == -1) {
+    out->room = OUTPUT_BUFFER;
+    out->buffer = malloc(out->room);
+    if (out->buffer == NULL || open_pipe(&out->fd, ret_fd) == -1) {
         int error = errno;
 
+        free(out->buffer);
         free(out);
         errno = error;
         return NULL;
@@ -258,18 +296,25 @@ struct output *output_open(struct outputs *all, const char *job, const char *str
     return out;
 }
 
+void output_keep(struct output *out, struct excerpt *excerpt)
+{
+    out->excerpt = excerpt;
+}
+
 void output_flush(struct output *out)
 {
     unsigned left = OUTPUT_LAST_LINES;
     ssize_t count = 1;
 
-    if (out == NULL || out->fd == -1) {
+    if (out == NULL || out->fd == -1 || out->rest_taken) {
         return;
     }
     assert(!out->let_go);
     while (count > 0) {
         left -= log_lines(out, left);
         if (left == 0) {
+            out->rest_taken = true;
+            out->at_end = fill_with_rest(out) == 0;
             go_on_next_turn(out);
             return;
         }
@@ -284,9 +329,8 @@ void output_flush(struct output *out)
 void output_let_go(struct output *out)
 {
     assert(!out->let_go);
-    if (!ev_is_active(&out->again)) { /* what is left has its turns already */
-        output_flush(out);
-    }
+    output_flush(out);
+    out->excerpt = NULL;
     out->let_go = true;
     if (out->fd == -1) {
         free_output(out);
@@ -307,7 +351,7 @@ static void log_last(struct output *out)
     ssize_t count = 1;
 
     while (count > 0 && taken < OUTPUT_PIPE_BYTES) {
-        (void)log_lines(out, OUTPUT_BUFFER);
+        (void)log_lines(out, UINT_MAX);
         count = fill(out);
         taken += count > 0 ? (size_t)count : 0;
     }

@@ -14,13 +14,15 @@
 #include <ev.h>
 #include <stdbool.h>
 
+#include "worker/leader/excerpt.h"
+
 enum {
     OUTPUT_LINE_MAX = 1024, /* bytes; a longer line is logged in pieces of this */
     OUTPUT_BUFFER = 4096,
     OUTPUT_LINES_A_TURN = 32,
     OUTPUT_PIPE_BYTES = 64 * 1024, /* what a pipe holds */
     OUTPUT_LAST_LINES = 1024,      /* what is taken at once when the job ended: 64 KiB of line feeds
-                                      would      be a second of writing */
+                                      would be a second of writing */
 };
 
 struct output; /* one stream; opaque */
@@ -40,8 +42,11 @@ struct outputs {
  */
 struct output *output_open(struct outputs *all, const char *job, const char *stream, int *ret_fd);
 
+/* output_keep - add what is read from now on to this excerpt, too, until it is let go. */
+void output_keep(struct output *out, struct excerpt *excerpt);
+
 /* output_flush - log what is there now, a last line without an end too; at most OUTPUT_LAST_LINES.
- * What is left comes when it was let go. Takes NULL. */
+ * What is left comes when it was let go, but the excerpt has all of it now. Takes NULL. */
 void output_flush(struct output *out);
 
 /* output_let_go - the job has ended: flush, and go on alone until the end of the pipe. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,9 +33,11 @@ static void close_end(int fd)
 }
 
 /* One open file for both, so that they share its position. Opened without waiting for a pipe's
- * reader. */
-static int open_file(const char *path, struct ends *ends, char *reterr, size_t size)
+ * reader. We keep it: under its name may be another one when the run ends. */
+static int open_file(struct run *run, const char *path, struct ends *ends, char *reterr,
+                     size_t size)
 {
+    struct stat st;
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
                   OUTPUT_FILE_MODE);
 
@@ -46,7 +49,12 @@ static int open_file(const char *path, struct ends *ends, char *reterr, size_t s
     if (ends->output == -1 || ends->error == -1) {
         (void)snprintf(reterr, size, "cannot open output file '%s': %s", path, strerror(errno));
     }
-    close_end(fd);
+    if (fd != -1 && run->excerpt.head_max > 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        run->file = fd;
+        run->file_from = st.st_size;
+    } else {
+        close_end(fd);
+    }
     return ends->output == -1 || ends->error == -1 ? -EIO : 0;
 }
 
@@ -61,6 +69,8 @@ static int open_log(struct run_world *world, struct run *run, const char *job, s
         (void)snprintf(reterr, size, "cannot make a pipe for its output: %s", strerror(errno));
         return -EIO;
     }
+    output_keep(run->standard_output, &run->excerpt);
+    output_keep(run->standard_error, &run->excerpt);
     return 0;
 }
 
@@ -71,7 +81,7 @@ static int open_outputs(struct run_world *world, struct run *run, const struct c
     case OUTPUT_NONE:
         return 0;
     case OUTPUT_FILE:
-        return open_file(job->output_file, ends, reterr, size);
+        return open_file(run, job->output_file, ends, reterr, size);
     case OUTPUT_LOG:
         return open_log(world, run, job->name, ends, reterr, size);
     }
@@ -116,11 +126,78 @@ static int launch(struct run_world *world, struct run *run, const struct run_ord
     return rc;
 }
 
+/* What was added to its file, from offset to the end. */
+static void read_file(struct run *run, int fd, off_t from, off_t to)
+{
+    char bytes[16 * 1024];
+
+    while (from < to) {
+        size_t most = (size_t)(to - from) < sizeof(bytes) ? (size_t)(to - from) : sizeof(bytes);
+        ssize_t count = pread(fd, bytes, most, from);
+
+        if (count <= 0) {
+            return; /* it was cut meanwhile, or cannot be read */
+        }
+        excerpt_add(&run->excerpt, bytes, (size_t)count);
+        from += count;
+    }
+}
+
+static void excerpt_file_from(struct run *run, int fd, off_t from, off_t to)
+{
+    off_t head_end = from + (off_t)run->excerpt.head_max;
+    off_t tail_from = to - (off_t)run->excerpt.tail_max;
+
+    if (tail_from <= head_end) {
+        read_file(run, fd, from, to);
+        return;
+    }
+    read_file(run, fd, from, head_end);
+    excerpt_skip(&run->excerpt, (uint64_t)(tail_from - head_end));
+    read_file(run, fd, tail_from, to);
+}
+
+/* It was opened for writing only, which may be all that its mode allows: then nothing is kept. */
+static void excerpt_file(struct run *run)
+{
+    char path[40];
+    struct stat st;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", run->file);
+
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd != -1 && fstat(fd, &st) == 0) {
+        /* One that is shorter than it was has been cut, by a rotation of logs. */
+        excerpt_file_from(run, fd, st.st_size < run->file_from ? 0 : run->file_from, st.st_size);
+    }
+    close_end(fd);
+}
+
+const struct excerpt *run_excerpt(struct run *run)
+{
+    if (run->file != -1) {
+        excerpt_file(run);
+        close_end(run->file);
+        run->file = -1;
+    }
+    excerpt_settle(&run->excerpt);
+    return &run->excerpt;
+}
+
 static void remove_cgroup(const struct run_world *world, struct run *run)
 {
     if (run->in_cgroup) { /* one that leftovers live in stays until the term is swept */
         (void)cgroup_remove(&world->cgroup, run->number);
     }
+}
+
+static void forget(struct run *run)
+{
+    close_end(run->file);
+    excerpt_release(&run->excerpt);
+    family_release(&run->family);
+    free(run);
 }
 
 struct run *run_start(struct run_world *world, const struct run_order *order, void *owner,
@@ -139,6 +216,8 @@ struct run *run_start(struct run_world *world, const struct run_order *order, vo
         free(run);
         return NULL;
     }
+    run->file = -1;
+    excerpt_init(&run->excerpt, (size_t)world->config->runs.output_limit);
     run->owner = owner;
     run->number = order->number;
     run->started_at = clock_now();
@@ -168,7 +247,7 @@ struct run *run_start(struct run_world *world, const struct run_order *order, vo
         output_drop(run->standard_output);
         output_drop(run->standard_error);
         remove_cgroup(world, run);
-        free(run);
+        forget(run);
         return NULL;
     }
     return run;
@@ -183,8 +262,7 @@ void run_free(struct run_world *world, struct run *run)
         output_let_go(run->standard_error);
     }
     remove_cgroup(world, run);
-    family_release(&run->family);
-    free(run);
+    forget(run);
 }
 
 static void look(const struct run_world *world, struct run *run, const struct snapshot *now)

@@ -19,6 +19,7 @@
 #include "common/config.h"
 #include "worker/leader/account.h"
 #include "worker/leader/cgroup.h"
+#include "worker/leader/excerpt.h"
 #include "worker/leader/ledger.h"
 #include "worker/leader/output.h"
 #include "worker/leader/snapshot.h"
@@ -35,6 +36,9 @@ struct run {
     wall_ns started_wall;
     struct output *standard_output; /* NULL: none */
     struct output *standard_error;
+    struct excerpt excerpt; /* of what it prints */
+    int file;               /* output = FILE; -1: none */
+    off_t file_from;        /* where it ended when the run began */
     bool in_cgroup;
     struct family family; /* of a run that was told to stop */
 };
@@ -81,6 +85,16 @@ void run_reaped(const struct run_world *world, struct run *run, const struct sna
 
 /* run_is_gone - reaped, and nothing of its family lives. For a run that was signalled. */
 bool run_is_gone(const struct run_world *world, struct run *run, const struct snapshot *now);
+
+/*
+ * run_excerpt - the beginning and the end of what it has printed until now, standard output and
+ * error together in the order in which they were read: half of output_limit each. Of output = FILE
+ * it is what was added to the file since the run began, by others too; of output = none, of a FILE
+ * that is no regular file, and with output_limit = 0 it is empty. After output_flush() of both
+ * streams it is complete; a FILE is read in the first call, so that comes after the run's end.
+ * Valid until run_free().
+ */
+const struct excerpt *run_excerpt(struct run *run);
 
 /* run_code - what a shell would call it: the exit code, or 128 + signal. */
 int run_code(const struct run *run);
