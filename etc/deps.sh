@@ -8,9 +8,10 @@
 set -eu
 
 build="gcc libc6-dev make pkg-config libpq-dev libsqlite3-dev libev-dev libinih-dev libjansson-dev libcap-dev"
+run="tzdata"
 tests="libcriterion-dev postgresql pgbouncer openssl procps iproute2 util-linux stress-ng"
 checks="clang-format clang-tidy cppcheck bsdextrautils"
-packages="$build $tests $checks"
+packages="$build $run $tests $checks"
 
 # The packages that are not installed, one a line.
 missing() {

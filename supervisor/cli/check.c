@@ -16,6 +16,7 @@
 #include "common/duration.h"
 #include "supervisor/cli/check_budget.h"
 #include "supervisor/cli/check_json.h"
+#include "supervisor/cli/check_schedule.h"
 #include "supervisor/cli/commands.h"
 #include "supervisor/cli/table.h"
 
@@ -160,6 +161,7 @@ static void warn_about_job(const struct config *cfg, const struct config_job *jo
 
     (void)snprintf(section, sizeof(section), "job %s", job->name);
     warn_about_user(cfg, job, problems);
+    check_schedule_warn(cfg, job, clock_wall(), problems);
     if (job->grace > cfg->pgbaton.stop_timeout - STOP_SPARE) {
         config_problem_add(
             problems, true, grace->given ? grace->origin : job->origin, section, "grace",
