@@ -46,6 +46,12 @@ static const struct message_text {
     TEXT(LOST, ended.text),
     TEXT(RELEASED, ended.text),
     TEXT(REPLY, reply.text),
+    TEXT(QUERY, query.job),
+    TEXT(QUERY, query.word),
+    TEXT(QUERY_REPLY, query_reply.text),
+    TEXT(JOB_COMMAND, job_command.job),
+    TEXT(JOB_ANSWER, job_answer.run),
+    TEXT(JOB_ANSWER, job_answer.text),
 #undef TEXT
 };
 
@@ -72,6 +78,18 @@ const char *end_reason_name(enum end_reason reason)
 {
     /* The number may come out of a message: out of range is the sender's fault, not ours. */
     return (unsigned)reason < END_REASON_COUNT ? end_reasons[reason] : "unknown";
+}
+
+static const char *const job_orders[JOB_ORDER_COUNT] = {
+    [JOB_TRIGGER] = "trigger",
+    [JOB_CANCEL] = "cancel",
+    [JOB_PAUSE] = "pause",
+    [JOB_RESUME] = "resume",
+};
+
+const char *job_order_name(enum job_order order)
+{
+    return (unsigned)order < JOB_ORDER_COUNT ? job_orders[order] : "unknown";
 }
 
 const char *message_name(uint32_t type)

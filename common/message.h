@@ -191,18 +191,74 @@ struct message_service_ended { /* from the keeper */
     int32_t code;              /* what the instance exits with: CMD's code, or 128 + signal */
     uint32_t reserved;
 };
+/* What people ask of a job, by the words of the command line and of the table of requests. */
+enum job_order { JOB_TRIGGER, JOB_CANCEL, JOB_PAUSE, JOB_RESUME, JOB_ORDER_COUNT };
+const char *job_order_name(enum job_order order);
+enum { RUN_NAME_MAX = 80 }; /* the id of a run, with its NUL */
+
+/* From the monitor to the supervisor, and on to the worker: where there is no table of requests. */
+struct message_job_command {
+    uint64_t request;
+    uint64_t monitor; /* its generation, filled in by the supervisor; the answer carries it */
+    uint32_t order;   /* enum job_order */
+    uint32_t by_uid;
+    char job[JOB_NAME_MAX]; /* "": all jobs (pause, resume) */
+};
+struct message_job_answer { /* from the worker, and on to the monitor */
+    uint64_t request;
+    uint64_t monitor;
+    int32_t code; /* exit code of the command-line tool: 0 done, 1 refused */
+    uint32_t reserved;
+    char run[RUN_NAME_MAX]; /* id of the run that was made; "": none */
+    char text[1024];
+};
+
 /* The channel of monitor and probe is a new pair for each new process of either, so its generation
  * is always 0: channel_pair(0, FROM_PROBE, FROM_MONITOR, ...), one end to each with PEER. */
-struct message_fleet_query { /* monitor -> probe, on the channel of their own */
-    uint64_t request;
+enum query_kind {
+    QUERY_FLEET,    /* the probes' sessions */
+    QUERY_JOBS,     /* of each job: its last run, what is open, whether it is paused */
+    QUERY_HISTORY,  /* runs, newest first: .job or "", since .at or 0, .word an outcome or "" */
+    QUERY_TERMS,    /* terms, newest first, since .at or 0 */
+    QUERY_WHY,      /* every attempt of the tick of .job that is nearest to .at; 0: the last one */
+    QUERY_RUN,      /* the run with the id .word */
+    QUERY_OUTPUT,   /* the same, with what it printed */
+    QUERY_REQUEST,  /* put this request in the table: .order, .job, .word says who asks */
+    QUERY_ANSWER,   /* of the request .id */
+    QUERY_WITHDRAW, /* close the request .id if nobody has answered it; the answer says which */
+    QUERY_KIND_COUNT,
 };
-/* With a memfd that holds size bytes: a JSON array of what the probes' sessions say,
- * [{"instance":"web1:42","role":"leader","config":"1a2b3c4d","pid":4711,"since":"2026-..."}, ...];
- * role and config (HASH8) as in application_name, pid and since of the session. Without a
- * descriptor: unknown (the database does not answer). */
-struct message_fleet_reply {
+enum { QUERY_LIMIT_MAX = 10000, QUERY_WORD_MAX = 192 };
+struct message_query { /* monitor -> probe, on the channel of their own */
+    uint64_t request;
+    uint32_t kind;  /* enum query_kind */
+    uint32_t limit; /* HISTORY, TERMS: rows; from 1 to QUERY_LIMIT_MAX */
+    wall_ns at;
+    int64_t id;
+    uint32_t order; /* enum job_order */
+    uint32_t reserved;
+    char job[JOB_NAME_MAX];
+    char word[QUERY_WORD_MAX];
+};
+enum query_result {
+    QUERY_KNOWN,     /* with a memfd */
+    QUERY_NO_LEDGER, /* nothing is recorded here */
+    QUERY_DOWN,      /* the database does not answer */
+    QUERY_FAILED,    /* it answered with an error */
+    QUERY_RESULT_COUNT,
+};
+/*
+ * With a memfd that holds size bytes: a JSON array of objects, one a row. FLEET: what the probes'
+ * sessions say, [{"instance":"web1:42","role":"leader","config":"1a2b3c4d","pid":4711,
+ * "since":"2026-..."}, ...]; role and config (HASH8) as in application_name, pid and since of the
+ * session. The others: the columns of worker/probe/history.c.
+ */
+struct message_query_reply {
     uint64_t request;
     uint64_t size;
+    uint32_t result; /* enum query_result; without a descriptor for all but QUERY_KNOWN */
+    uint32_t reserved;
+    char text[REASON_MAX]; /* why not */
 };
 
 /* clang-format off */
@@ -238,8 +294,11 @@ struct message_fleet_reply {
     ROW(SIGNAL,             signal,        FROM_SUPERVISOR)             \
     ROW(SERVICE_ENDED,      service_ended, FROM_KEEPER)                 \
     ROW(CRITICAL,           critical,      FROM_WORKER)                 \
-    ROW(FLEET_QUERY,        fleet_query,   FROM_MONITOR)                \
-    ROW(FLEET_REPLY,        fleet_reply,   FROM_PROBE)
+    ROW(QUERY,              query,         FROM_MONITOR)                \
+    ROW(QUERY_REPLY,        query_reply,   FROM_PROBE)                  \
+    ROW(REQUESTS,           none,          FROM_PROBE | FROM_SUPERVISOR) \
+    ROW(JOB_COMMAND,        job_command,   FROM_MONITOR | FROM_SUPERVISOR) \
+    ROW(JOB_ANSWER,         job_answer,    FROM_WORKER | FROM_SUPERVISOR)
 
 enum message_type {
 #define ROW(type, payload, senders) MESSAGE_##type,
@@ -282,8 +341,10 @@ struct message {
         struct message_signal signal;
         struct message_service_ended service_ended;
         struct message_critical critical;
-        struct message_fleet_query fleet_query;
-        struct message_fleet_reply fleet_reply;
+        struct message_query query;
+        struct message_query_reply query_reply;
+        struct message_job_command job_command;
+        struct message_job_answer job_answer;
     } u;
 };
 

@@ -207,6 +207,26 @@ static void on_command(struct supervisor *s, struct arrival *in)
     orders_take(s, &in->m->u.command);
 }
 
+/* A request in the database, or somebody who says so. */
+static void on_requests(struct supervisor *s, struct arrival *in)
+{
+    (void)in;
+    if (s->election.state == ELECTION_LEADER) {
+        log_debug("requests", "epoch=%s", epoch_text(s->election.epoch).is);
+        deeds_send(s, SLOT_WORKER, MESSAGE_REQUESTS, NULL, -1);
+    }
+}
+
+static void on_job_command(struct supervisor *s, struct arrival *in)
+{
+    orders_take_job(s, &in->m->u.job_command);
+}
+
+static void on_job_answer(struct supervisor *s, struct arrival *in)
+{
+    orders_pass_answer(s, &in->m->u.job_answer);
+}
+
 static void on_service_ended(struct supervisor *s, struct arrival *in)
 {
     int code = in->m->u.service_ended.code;
@@ -237,7 +257,7 @@ static void on_critical(struct supervisor *s, struct arrival *in)
 }
 
 /* What is not here does not come to a supervisor: the table of messages sees to most of it, and
- * FLEET_QUERY and FLEET_REPLY belong on the channel between monitor and probe. */
+ * QUERY and QUERY_REPLY belong on the channel between monitor and probe. */
 static void (*const takers[MESSAGE_TYPE_COUNT])(struct supervisor *s, struct arrival *in) = {
     [MESSAGE_HELLO] = on_hello,
     [MESSAGE_ALIVE] = on_alive,
@@ -254,6 +274,9 @@ static void (*const takers[MESSAGE_TYPE_COUNT])(struct supervisor *s, struct arr
     [MESSAGE_LOST] = on_ended,
     [MESSAGE_RELEASED] = on_ended,
     [MESSAGE_COMMAND] = on_command,
+    [MESSAGE_REQUESTS] = on_requests,
+    [MESSAGE_JOB_COMMAND] = on_job_command,
+    [MESSAGE_JOB_ANSWER] = on_job_answer,
     [MESSAGE_SERVICE_ENDED] = on_service_ended,
     [MESSAGE_CRITICAL] = on_critical,
 };

@@ -43,15 +43,32 @@ static const struct command_spec commands[] = {
      "Waits until the daemon has ended; with --no-wait only for its answer.", command_stop},
     {"init-db",    "[--print]",              "creates or upgrades the schema",
      "--print writes the SQL for a DBA.", command_init_db},
-    {"jobs",       "",                       "each job and its last run", NULL, NULL},
-    {"history",    "",                       "runs, newest first", NULL, NULL},
-    {"why",        "JOB [TIME]",             "what became of a tick, and why", NULL, NULL},
-    {"trigger",    "JOB",                    "runs a job now on the leader", NULL, NULL},
-    {"output",     "RUN",                    "what a run printed", NULL, NULL},
+    {"jobs",       "",                       "each job: schedule, last run and outcome, next run",
+     "--json  an array of jobs", command_jobs},
+    {"history",    "[--job NAME] [--terms]...", "runs, newest first, or the terms of leadership",
+     "--job NAME    of this job alone\n"
+     "--since TIME  RFC 3339, or 2026-12-24 18:00 in the zone, or a length such as 2h\n"
+     "--zone Z      the zone of TIME (UTC)\n"
+     "--outcome O   queued claimed running retrying succeeded failed timed_out cancelled\n"
+     "              interrupted skipped missed\n"
+     "--limit N     how many (20), at most 10000\n"
+     "--terms       who led, from when to when, and why it ended; with --since and --limit\n"
+     "--json        an array", command_history},
+    {"why",        "JOB [TIME] [--zone Z]",       "what became of a tick, who decided it, and why",
+     "The tick on record that is nearest to TIME; without it the last one.\n"
+     "TIME is RFC 3339, or 2026-12-24 18:00 in the zone.\n\n"
+     "--zone Z  the zone of TIME (UTC)", command_why},
+    {"trigger",    "JOB [--wait]",           "runs a job now on the leader, whichever instance is asked",
+     "Prints the id of the run.\n\n"
+     "--wait         until it has ended: exits with 0 if it succeeded, else with 1\n"
+     "--timeout 30s  for the leader's answer (30s), and with --wait for the outcome (no limit)", command_trigger},
+    {"output",     "RUN",                    "what a run printed, head and tail",
+     "RUN is an id, as in `pgbaton history`.", command_output},
+    {"cancel",     "JOB [--timeout 30s]",    "stops the running processes of a job", NULL, command_cancel},
+    {"pause",      "[JOB] [--timeout 30s]",  "no more runs of it, or of any job, until resumed",
+     "Survives restarts and failover. What runs already goes on.", command_pause},
+    {"resume",     "[JOB] [--timeout 30s]",  "lets it, or all jobs, run again", NULL, command_resume},
     {"import",     "CRONTAB",                "the INI sections for a crontab", NULL, NULL},
-    {"cancel",     "JOB",                    "stops a job's processes", NULL, NULL},
-    {"pause",      "[JOB]",                  "no more runs of it", NULL, NULL},
-    {"resume",     "[JOB]",                  "runs again", NULL, NULL},
     {"next",       "SCHEDULE [--zone Z] [-n N]", "the next instants of a schedule",
      "No daemon and no configuration is needed. One instant a line, RFC 3339.\n\n"
      "--zone Z     the schedule's zone: Europe/Berlin (UTC)\n"

@@ -108,3 +108,38 @@ void orders_take(struct supervisor *s, const struct message_command *command)
         return;
     }
 }
+
+static void refuse_job(struct supervisor *s, const struct message_job_command *command,
+                       const char *text)
+{
+    struct message m = {.u.job_answer = {.request = command->request, .code = EXIT_CODE_FAILED}};
+
+    (void)snprintf(m.u.job_answer.text, sizeof(m.u.job_answer.text), "%s", text);
+    deeds_send(s, SLOT_MONITOR, MESSAGE_JOB_ANSWER, &m, -1);
+}
+
+void orders_take_job(struct supervisor *s, const struct message_job_command *command)
+{
+    struct message m = {.u.job_command = *command};
+
+    if (s->election.state != ELECTION_LEADER || s->children[SLOT_WORKER].state != CHILD_READY) {
+        refuse_job(s, command, "no jobs run here now: this instance does not lead");
+        return;
+    }
+    log_info("job_command", "order=%s job=%s by_uid=%" PRIu32,
+             job_order_name((enum job_order)command->order), log_text(command->job).is,
+             command->by_uid);
+    m.u.job_command.monitor = s->children[SLOT_MONITOR].generation;
+    deeds_send(s, SLOT_WORKER, MESSAGE_JOB_COMMAND, &m, -1);
+}
+
+/* One that a monitor before this one has asked for would be taken for the answer to another. */
+void orders_pass_answer(struct supervisor *s, const struct message_job_answer *answer)
+{
+    struct message m = {.u.job_answer = *answer};
+
+    if (s->children[SLOT_MONITOR].state == CHILD_READY &&
+        answer->monitor == s->children[SLOT_MONITOR].generation) {
+        deeds_send(s, SLOT_MONITOR, MESSAGE_JOB_ANSWER, &m, -1);
+    }
+}

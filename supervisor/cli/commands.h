@@ -35,6 +35,14 @@ int command_stop(struct command_line *line);      /* supervisor/cli/order.c */
 int command_reload(struct command_line *line);    /* supervisor/cli/order.c */
 int command_step_down(struct command_line *line); /* supervisor/cli/order.c */
 int command_next(struct command_line *line);      /* supervisor/cli/next.c */
+int command_jobs(struct command_line *line);      /* supervisor/cli/jobs.c */
+int command_history(struct command_line *line);   /* supervisor/cli/history.c */
+int command_why(struct command_line *line);       /* supervisor/cli/why.c */
+int command_output(struct command_line *line);    /* supervisor/cli/output.c */
+int command_trigger(struct command_line *line);   /* supervisor/cli/job_order.c */
+int command_cancel(struct command_line *line);    /* supervisor/cli/job_order.c */
+int command_pause(struct command_line *line);     /* supervisor/cli/job_order.c */
+int command_resume(struct command_line *line);    /* supervisor/cli/job_order.c */
 int command_exec(struct command_line *line);      /* worker/leader/exec_here.c */
 int command_init_db(struct command_line *line);   /* worker/database/init_db.c */
 

@@ -3,14 +3,13 @@
  */
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/control.h"
 #include "common/duration.h"
 #include "supervisor/cli/client.h"
 #include "supervisor/cli/commands.h"
-#include "supervisor/cli/table.h"
+#include "supervisor/cli/words.h"
 
 #define GONE_SPARE DUR_S(2)   /* what a stop may take beyond stop_timeout, to a watcher */
 #define ANSWER_SPARE DUR_S(7) /* more than the monitor waits for the supervisor's answer */
@@ -22,30 +21,6 @@ struct order {
     bool force;
     bool wait; /* stop: until the daemon is gone */
 };
-
-static int usage(const char *command, const char *what, const char *word)
-{
-    (void)fprintf(stderr, "pgbaton: %s: %s '", command, what);
-    print_safe(stderr, word);
-    (void)fprintf(stderr, "'; see `pgbaton %s --help`\n", command);
-    return EXIT_CODE_USAGE;
-}
-
-/* Sentences of the daemon: line feeds are meant, other control characters are not. */
-static void print_text(FILE *to, const char *text)
-{
-    char *copy = strdup(text);
-    char *rest = copy;
-    const char *line;
-
-    while (rest != NULL && (line = strsep(&rest, "\n")) != NULL) {
-        if (line[0] != '\0') {
-            print_safe(to, line);
-            (void)fputc('\n', to);
-        }
-    }
-    free(copy);
-}
 
 static json_t *request_of(const struct order *order)
 {
@@ -84,7 +59,7 @@ static int give(struct client *client, const struct order *order, dur_ns within)
         code = EXIT_CODE_FAILED;
     } else {
         code = (int)number;
-        print_text(code == EXIT_CODE_DONE ? stdout : stderr, text);
+        print_sentences(code == EXIT_CODE_DONE ? stdout : stderr, text);
         (void)fflush(stdout);
     }
     json_decref(reply);
@@ -133,7 +108,7 @@ int command_stop(struct command_line *line)
 
     for (int i = 0; i < line->argc; i++) {
         if (strcmp(line->argv[i], "--no-wait") != 0) {
-            return usage(order.command, "does not know", line->argv[i]);
+            return usage_error(order.command, "does not know", line->argv[i]);
         }
         order.wait = false;
     }
@@ -145,7 +120,7 @@ int command_reload(struct command_line *line)
     struct order order = {.command = "reload"};
 
     if (line->argc > 0) {
-        return usage(order.command, "does not know", line->argv[0]);
+        return usage_error(order.command, "does not know", line->argv[0]);
     }
     return carry_out(line, &order);
 }
@@ -167,10 +142,10 @@ int command_step_down(struct command_line *line)
         } else if (strcmp(word, "--for") == 0 && i + 1 < line->argc) {
             length = line->argv[++i];
         } else {
-            return usage(order.command, "does not know, or wants a value for,", word);
+            return usage_error(order.command, "does not know, or wants a value for,", word);
         }
         if (duration_parse(length, &order.length) < 0) {
-            return usage(order.command, "--for takes a duration such as 30s, not", length);
+            return usage_error(order.command, "--for takes a duration such as 30s, not", length);
         }
         order.has_length = true;
     }

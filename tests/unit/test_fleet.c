@@ -1,7 +1,5 @@
 #include <criterion/criterion.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "worker/probe/fleet.h"
 
@@ -69,31 +67,4 @@ Test(fleet, whose_election_name_was_cut_by_the_server_is_recognised_by_what_is_l
     cr_expect(json_is_true(json_object_get(json_array_get(instances, 0), "cut")));
     json_decref(instances);
     PQclear(rows);
-}
-
-Test(fleet, comes_as_a_descriptor_or_as_unknown)
-{
-    struct channel probe;
-    struct channel monitor;
-    struct message m;
-    int fd = -1;
-
-    cr_assert_eq(channel_pair(0, FROM_PROBE, FROM_MONITOR, &probe, &monitor), 0);
-
-    fleet_reply(&probe, 7, json_pack("[{s:s}]", "instance", "a"));
-    cr_assert_eq(channel_receive(&monitor, &m, &fd), 1);
-    cr_expect_eq(m.u.fleet_reply.request, 7);
-    cr_assert(fd != -1);
-    char text[64] = "";
-    cr_expect_eq(pread(fd, text, sizeof(text) - 1, 0), (ssize_t)m.u.fleet_reply.size);
-    cr_expect_str_eq(text, "[{\"instance\":\"a\"}]");
-    (void)close(fd);
-
-    fd = -1;
-    fleet_reply(&probe, 8, NULL);
-    cr_assert_eq(channel_receive(&monitor, &m, &fd), 1);
-    cr_expect_eq(m.u.fleet_reply.request, 8);
-    cr_expect_eq(fd, -1);
-    channel_close(&probe);
-    channel_close(&monitor);
 }

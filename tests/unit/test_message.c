@@ -105,6 +105,12 @@ static const struct {
     TEXT(LOST,            FROM_WORKER,     ended.text),
     TEXT(RELEASED,        FROM_WORKER,     ended.text),
     TEXT(REPLY,           FROM_SUPERVISOR, reply.text),
+    TEXT(QUERY,           FROM_MONITOR,    query.job),
+    TEXT(QUERY,           FROM_MONITOR,    query.word),
+    TEXT(QUERY_REPLY,     FROM_PROBE,      query_reply.text),
+    TEXT(JOB_COMMAND,     FROM_MONITOR,    job_command.job),
+    TEXT(JOB_ANSWER,      FROM_WORKER,     job_answer.run),
+    TEXT(JOB_ANSWER,      FROM_WORKER,     job_answer.text),
 #undef TEXT
 };
 /* clang-format on */

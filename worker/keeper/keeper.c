@@ -310,8 +310,11 @@ static bool take(struct keeper *k, const struct message *m, int fd)
     case MESSAGE_REPLY:
     case MESSAGE_SERVICE_ENDED:
     case MESSAGE_CRITICAL:
-    case MESSAGE_FLEET_QUERY:
-    case MESSAGE_FLEET_REPLY:
+    case MESSAGE_QUERY:
+    case MESSAGE_QUERY_REPLY:
+    case MESSAGE_REQUESTS:
+    case MESSAGE_JOB_COMMAND:
+    case MESSAGE_JOB_ANSWER:
     case MESSAGE_TYPE_COUNT:
         break;
     }

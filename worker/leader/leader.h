@@ -70,6 +70,13 @@ void leader_configure(struct leader *l, struct config *config);
 void leader_campaign(struct leader *l, const struct message_campaign *order);
 void leader_stand_down(struct leader *l, const struct message_stand_down *order);
 
+/* leader_requests - there may be requests in the ledger: take them. */
+void leader_requests(struct leader *l);
+
+/* leader_job_command - one that came without a ledger: do it, and answer with JOB_ANSWER, whose
+ * .request and .monitor are the command's. Its order is to be checked: it came from the monitor. */
+void leader_job_command(struct leader *l, const struct message_job_command *command);
+
 /* leader_leave - end the turn and then the process. TURN_TERMINATED or TURN_ORPHANED. */
 void leader_leave(struct leader *l, enum turn_event_type why);
 

@@ -54,6 +54,12 @@ static void take_message(struct worker *w, const struct message *m, int fd)
     case MESSAGE_STAND_DOWN:
         leader_stand_down(&w->leader, &m->u.stand_down);
         break;
+    case MESSAGE_REQUESTS:
+        leader_requests(&w->leader);
+        break;
+    case MESSAGE_JOB_COMMAND:
+        leader_job_command(&w->leader, &m->u.job_command);
+        break;
     case MESSAGE_STOP:
         leader_leave(&w->leader, TURN_ORPHANED);
         break;

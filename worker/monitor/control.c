@@ -183,7 +183,7 @@ static void connection_request(struct connection *c, size_t length)
         refuse(c, EXIT_CODE_USAGE, reason);
         return;
     }
-    if (request.kind == REQUEST_ORDER && !may_command(control, c->uid)) {
+    if (request.kind != REQUEST_STATUS && !may_command(control, c->uid)) {
         log_warn("command_refused", "uid=%u", (unsigned)c->uid);
         refuse(c, EXIT_CODE_NOT_PERMITTED, "only the daemon's own user and root may command it");
         return;

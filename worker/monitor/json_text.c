@@ -1,7 +1,9 @@
 #include "worker/monitor/json_text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 json_t *json_text(const char *text)
 {
@@ -25,6 +27,20 @@ json_t *json_text(const char *text)
     made = json_string(ascii);
     free(ascii);
     return made;
+}
+
+json_t *json_moment(wall_ns at)
+{
+    time_t whole = (time_t)(at / DUR_S(1));
+    struct tm tm;
+    char text[64];
+
+    if (at <= 0 || at == WALL_NEVER || gmtime_r(&whole, &tm) == NULL) {
+        return json_null();
+    }
+    size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    (void)snprintf(text + n, sizeof(text) - n, ".%03dZ", (int)(at % DUR_S(1) / DUR_MS(1)));
+    return json_string(text);
 }
 
 void json_put(struct json_making *making, const char *key, json_t *value)

@@ -1,7 +1,7 @@
 /*
  * json_text.h - JSON objects and strings, made without a check after each step.
  *
- * Runs in: monitor.
+ * Runs in: monitor and probe.
  */
 #ifndef PGBATON_WORKER_MONITOR_JSON_TEXT_H
 #define PGBATON_WORKER_MONITOR_JSON_TEXT_H
@@ -9,12 +9,18 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "common/clock.h"
+
 /*
  * json_text - a JSON string of any bytes: a new reference; NULL: out of memory.
  * What comes from outside need not be UTF-8, and jansson makes nothing of what
  * is not: here such a byte becomes a question mark. text NULL gives JSON null.
  */
 json_t *json_text(const char *text);
+
+/* json_moment - of the wall clock, in RFC 3339 with milliseconds, in UTC; JSON null where there is
+ * none (0, WALL_NEVER). */
+json_t *json_moment(wall_ns at);
 
 /* An object being made. Begin with {.object = json_object()}. */
 struct json_making {

@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/timer.h"
 #include "common/trim.h"
+#include "worker/monitor/answers.h"
 #include "worker/monitor/control.h"
 #include "worker/monitor/fleet_query.h"
 #include "worker/monitor/status.h"
@@ -36,7 +37,9 @@ struct monitor {
     struct child *child;
     struct config *config; /* owned; the one without secrets */
     struct control *control;
+    struct queries queries;
     struct fleet_query fleet;
+    struct answers answers;
     struct timer alive;
     ev_io from_supervisor;
     ev_io signals;
@@ -169,6 +172,10 @@ static void on_request(void *ctx, uint64_t ticket, const struct request *request
     case REQUEST_ORDER:
         pass_order(m, ticket, request, uid);
         return;
+    case REQUEST_QUERY:
+    case REQUEST_JOB:
+        answers_take(&m->answers, ticket, request, uid);
+        return;
     }
 }
 
@@ -183,6 +190,7 @@ static void take_config(struct monitor *m, int fd)
     }
     config_free(m->config);
     m->config = next;
+    m->answers.config = next;
     log_threshold(next->pgbaton.log_level);
     control_set_answer_within(m->control, answer_within(next));
 }
@@ -201,11 +209,13 @@ static void on_message(struct monitor *m, const struct message *message, int fd)
     if (type == MESSAGE_REPLY) {
         control_say(m->control, message->u.reply.request, message->u.reply.code,
                     message->u.reply.text);
+    } else if (type == MESSAGE_JOB_ANSWER) {
+        answers_command(&m->answers, &message->u.job_answer);
     } else if (type == MESSAGE_CONFIG && fd != -1) {
         take_config(m, fd);
     } else if (type == MESSAGE_PEER && fd != -1) {
-        fleet_query_set_probe(&m->fleet, fd);
-        return; /* the descriptor is the fleet's now */
+        queries_set_probe(&m->queries, fd);
+        return; /* the descriptor is theirs now */
     } else if (type == MESSAGE_LOG && fd != -1) {
         child_take_log(fd);
         return; /* the log's */
@@ -294,7 +304,15 @@ static void watch(struct monitor *m)
 {
     struct child *c = m->child;
 
-    int rc = fleet_query_init(&m->fleet, c->loop, on_fleet_known, m);
+    int rc = queries_init(&m->queries, c->loop);
+    fleet_query_init(&m->fleet, &m->queries, on_fleet_known, m);
+    m->answers = (struct answers){
+        .control = m->control,
+        .queries = &m->queries,
+        .supervisor = &c->up,
+        .board = c->board,
+        .config = m->config,
+    };
     if (rc == 0) {
         rc = timer_init(&m->alive, c->loop, on_alive, m);
     }

@@ -18,17 +18,24 @@
 /* Longer is a mistake, or a stop. */
 #define REQUEST_STEP_DOWN_MAX DUR_S(7 * 24 * 3600)
 
+/* How many runs or terms, where it is not said. */
+#define REQUEST_LIMIT 20
+
 enum request_kind {
-    REQUEST_STATUS, /* anybody may ask */
-    REQUEST_ORDER,  /* the daemon's own user and root */
+    REQUEST_STATUS, /* anybody may ask; the others: the daemon's own user and root */
+    REQUEST_ORDER,
+    REQUEST_QUERY, /* of what is recorded */
+    REQUEST_JOB,   /* trigger, cancel, pause, resume */
 };
 
 struct request {
     enum request_kind kind;
-    bool fleet;           /* STATUS: ask the database who else is there */
-    enum command command; /* ORDER */
-    dur_ns length;        /* STEP_DOWN: 0 where the request does not say */
-    bool force;           /* STEP_DOWN */
+    bool fleet;                 /* STATUS: ask the database who else is there */
+    enum command command;       /* ORDER */
+    dur_ns length;              /* STEP_DOWN: 0 where the request does not say */
+    bool force;                 /* STEP_DOWN */
+    bool wait;                  /* trigger: its run will be asked for */
+    struct message_query query; /* QUERY; JOB: .order and .job */
 };
 
 /* request_parse - 0, or -EINVAL with a sentence in reterr (and *ret_request untouched). */

@@ -3,13 +3,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/identity.h"
 #include "worker/monitor/json_text.h"
 #include "worker/monitor/warnings.h"
-
-#define NS_A_SECOND DUR_S(1)
 
 bool status_leads(const struct status_view *view)
 {
@@ -39,21 +36,6 @@ static json_t *milliseconds(dur_ns length)
     int64_t us = length / DUR_US(1);
 
     return json_real((double)us / 1000.0);
-}
-
-/* A moment of the wall clock; null where there is none. */
-static json_t *moment(wall_ns at)
-{
-    time_t whole = (time_t)(at / NS_A_SECOND);
-    struct tm tm;
-    char text[64];
-
-    if (at <= 0 || at == WALL_NEVER || gmtime_r(&whole, &tm) == NULL) {
-        return json_null();
-    }
-    size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    (void)snprintf(text + n, sizeof(text) - n, ".%03dZ", (int)(at % NS_A_SECOND / DUR_MS(1)));
-    return json_string(text);
 }
 
 static json_t *epoch_or_null(struct epoch epoch)
@@ -265,8 +247,8 @@ static json_t *last_run(const struct board_job *row)
     bool over = row->last_ended_at >= row->last_started_at;
     bool judged = over && row->last_outcome != OUTCOME_NONE;
 
-    json_put(&made, "started_at", moment(row->last_started_at));
-    json_put(&made, "ended_at", over ? moment(row->last_ended_at) : json_null());
+    json_put(&made, "started_at", json_moment(row->last_started_at));
+    json_put(&made, "ended_at", over ? json_moment(row->last_ended_at) : json_null());
     json_put(&made, "outcome", judged ? json_string(outcome_name(row->last_outcome)) : json_null());
     json_put(&made, "code", judged ? json_integer(row->last_code) : json_null());
     return json_made(&made);
@@ -294,7 +276,7 @@ static json_t *job(const struct config_job *config, const struct board_job *row,
     json_put(&made, "running", json_integer(row->running));
     json_put(&made, "pid", pid_or_null(row->running > 0 ? row->pid : 0));
     json_put(&made, "last", row->last_started_at == 0 ? json_null() : last_run(row));
-    json_put(&made, "next", scheduled ? moment(row->next_at) : json_null());
+    json_put(&made, "next", scheduled ? json_moment(row->next_at) : json_null());
     json_put(&made, "runs", json_integer((json_int_t)row->runs));
     json_put(&made, "failures", json_integer((json_int_t)row->failures));
     json_put(&made, "skips", json_integer((json_int_t)row->skips));
@@ -322,7 +304,7 @@ static json_t *loaded_config(const struct board_supervisor *s)
     struct json_making made = {.object = json_object()};
 
     json_put(&made, "hash", hex(s->config_hash));
-    json_put(&made, "loaded_at", moment(s->config_loaded_at));
+    json_put(&made, "loaded_at", json_moment(s->config_loaded_at));
     json_put(&made, "reloads", json_integer(s->reloads));
     json_put(&made, "failed", json_integer(s->reloads_failed));
     return json_made(&made);
@@ -351,10 +333,10 @@ static void put_instance(struct json_making *making, const struct status_view *v
     json_put(making, "incarnation", hex(s->incarnation));
     json_put(making, "pid", pid_or_null(s->pid));
     json_put(making, "version", json_string(PGBATON_VERSION));
-    json_put(making, "started_at", moment(s->started_at));
+    json_put(making, "started_at", json_moment(s->started_at));
     json_put(making, "stopping", json_boolean(s->stopping != 0));
     json_put(making, "role", json_string(board_role_name(s->role)));
-    json_put(making, "role_since", moment(s->role_since));
+    json_put(making, "role_since", json_moment(s->role_since));
     json_put(making, "leads", json_boolean(status_leads(view)));
     json_put(making, "resting_seconds", until(s->rest_until, view->now));
 }

@@ -1,11 +1,8 @@
 #include "worker/probe/fleet.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 enum {
     WORD_MAX = 64,
@@ -99,38 +96,4 @@ json_t *fleet_instances(const struct config *cfg, const PGresult *rows)
         }
     }
     return made;
-}
-
-/* A descriptor with the text in it, or -1. */
-static int put_in_memory(const char *text, size_t size)
-{
-    int fd = memfd_create("pgbaton-fleet", MFD_CLOEXEC);
-    size_t written = 0;
-
-    while (fd != -1 && written < size) {
-        ssize_t n = write(fd, text + written, size - written);
-
-        if (n > 0) {
-            written += (size_t)n;
-        } else if (n == 0 || errno != EINTR) {
-            (void)close(fd);
-            return -1;
-        }
-    }
-    return fd;
-}
-
-void fleet_reply(struct channel *monitor, uint64_t request, json_t *instances)
-{
-    char *text = instances == NULL ? NULL : json_dumps(instances, JSON_COMPACT);
-    size_t size = text == NULL ? 0 : strlen(text);
-    int fd = text == NULL ? -1 : put_in_memory(text, size);
-    struct message m = {.u.fleet_reply = {.request = request, .size = fd == -1 ? 0 : size}};
-
-    (void)channel_send(monitor, MESSAGE_FLEET_REPLY, &m, fd);
-    if (fd != -1) {
-        (void)close(fd);
-    }
-    free(text);
-    json_decref(instances);
 }

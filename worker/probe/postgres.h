@@ -15,6 +15,8 @@
 #include "worker/database/session.h"
 #include "worker/probe/look.h"
 #include "worker/probe/probe.h"
+#include "worker/probe/questions.h"
+#include "worker/probe/records.h"
 #include "worker/probe/stuck.h"
 
 /* The most urgent first. */
@@ -27,8 +29,9 @@ enum want {
     WANT_END,       /* end the session of pg->ending */
     WANT_BLOCKERS,  /* who blocks the ledger? */
     WANT_LOOK,
-    WANT_NAME, /* show our role */
-    WANT_FLEET,
+    WANT_NAME,   /* show our role */
+    WANT_NOTIFY, /* wake the leader: there is a request */
+    WANT_QUERY,  /* of the monitor */
     WANT_COUNT,
 };
 _Static_assert(WANT_COUNT <= 32, "the set of wants is one word");
@@ -70,8 +73,8 @@ struct shell {
 
     struct session_name name; /* as the server shows it */
     struct message_fenced fenced;
-    bool fleet_waits; /* the monitor, for the answer to fleet_request */
-    uint64_t fleet_request;
+    struct questions questions; /* of the monitor; the first one is being asked */
+    struct record record;       /* what a row of its answer has */
 };
 
 /* postgres_want - ask that as soon as the session is idle. */
@@ -87,6 +90,14 @@ void evict_ask_blockers(struct shell *pg);
 void evict_on_blockers(struct shell *pg, PGresult *result);
 void evict_ask_end(struct shell *pg);
 void evict_on_end(struct shell *pg, PGresult *result);
+
+/* In query_postgres.c: what the monitor asks. */
+void query_put(struct shell *pg, const struct message_query *query);
+void query_drop_all(struct shell *pg); /* the database does not answer any more */
+void query_ask(struct shell *pg);
+void query_on_answer(struct shell *pg, PGresult *result);
+void query_ask_notify(struct shell *pg);
+void query_on_notify(struct shell *pg, PGresult *result);
 
 /* postgres_ask - send the question of the present want. count and values as in session_ask(). */
 void postgres_ask(struct shell *pg, const char *sql, int count, const char *const *values,

@@ -8,8 +8,13 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "worker/probe/questions.h"
 
 enum { MESSAGES_A_TURN = 16 };
+
+/* A flood of requests, or of notifications that only look like it, must not become one of
+ * messages. */
+#define REQUESTS_APART DUR_MS(20)
 
 static struct seat_rules rules_of(const struct config *cfg)
 {
@@ -119,6 +124,14 @@ static void simply(struct probe *p, enum seat_event_type type)
     happened(p, &event, "");
 }
 
+static void tell_requests(struct probe *p, mono_ns now)
+{
+    p->requests_at = MONO_NEVER;
+    p->requests_told = now;
+    log_debug("requests", "election=%s", log_text(p->cfg->election.name).is);
+    report_send(p, MESSAGE_REQUESTS, NULL);
+}
+
 /* ---- what a shell tells ---- */
 
 void shell_connected(struct probe *p, const char *server_version)
@@ -164,6 +177,21 @@ void shell_given(struct probe *p)
 void shell_notified(struct probe *p)
 {
     simply(p, SEAT_ON_NOTIFIED);
+}
+
+/* Only the leader takes them; one that becomes it looks for them anyway. Many at once are told
+ * once. */
+void shell_requested(struct probe *p)
+{
+    mono_ns now = clock_now();
+
+    if (!p->leads || p->requests_at != MONO_NEVER) {
+        return;
+    }
+    p->requests_at = p->requests_told + REQUESTS_APART;
+    if (p->requests_at <= now) {
+        tell_requests(p, now);
+    }
 }
 
 void shell_fenced(struct probe *p, const struct message_fenced *term)
@@ -427,8 +455,13 @@ static void on_peer(struct ev_loop *loop, ev_io *io, int revents)
     if (fd != -1) {
         (void)close(fd);
     }
-    if (m.header.type == MESSAGE_FLEET_QUERY && p->kind != NULL) {
-        p->kind->fleet(p->shell, m.u.fleet_query.request);
+    if (m.header.type != MESSAGE_QUERY) {
+        return;
+    }
+    if (p->kind == NULL) {
+        answer_unknown(&p->peer, &m.u.query, QUERY_NO_LEDGER, "");
+    } else {
+        p->kind->query(p->shell, &m.u.query);
     }
 }
 
@@ -464,6 +497,9 @@ static void on_due(void *ctx)
     if (now >= p->alive_at) {
         report_alive(p);
     }
+    if (now >= p->requests_at) {
+        tell_requests(p, now);
+    }
     if (p->kind != NULL) {
         p->kind->due(p->shell, now);
         simply(p, SEAT_ON_TICK);
@@ -473,7 +509,7 @@ static void on_due(void *ctx)
 static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int revents)
 {
     struct probe *p = prepare->data;
-    mono_ns at = p->alive_at;
+    mono_ns at = least(p->alive_at, p->requests_at);
 
     (void)loop;
     (void)revents;
@@ -501,6 +537,7 @@ static void start(struct probe *p)
     p->peer.fd = -1;
     p->armed_at = MONO_NEVER;
     p->alive_at = clock_now();
+    p->requests_at = MONO_NEVER;
     if (timer_init(&p->timer, p->child->loop, on_due, p) < 0) {
         child_die(p->child, CHILD_EXIT_FAILED, "cannot make a timer");
     }

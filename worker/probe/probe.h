@@ -36,7 +36,9 @@ struct probe {
     struct channel peer; /* to the monitor; fd -1: none */
     struct timer timer;
     mono_ns armed_at;
-    mono_ns alive_at; /* when we must be heard at the latest */
+    mono_ns alive_at;      /* when we must be heard at the latest */
+    mono_ns requests_at;   /* when to tell the supervisor of requests; MONO_NEVER: of none */
+    mono_ns requests_told; /* when that was done last */
 
     struct seat seat;
     const struct shell_kind *kind; /* NULL: no database, nothing to do */

@@ -8,7 +8,6 @@
 #include "common/log.h"
 #include "worker/database/connect.h"
 #include "worker/database/schema.h"
-#include "worker/probe/fleet.h"
 #include "worker/probe/postgres.h"
 #include "worker/probe/witness.h"
 
@@ -43,12 +42,6 @@ static bool wants(const struct shell *pg, enum want want)
     return (pg->wants & (1u << want)) != 0;
 }
 
-static void answer_fleet(struct shell *pg, json_t *instances)
-{
-    pg->fleet_waits = false;
-    fleet_reply(&pg->probe->peer, pg->fleet_request, instances);
-}
-
 void postgres_lost(struct shell *pg, enum end_reason reason, bool refused, const char *text)
 {
     char kept[REASON_MAX]; /* the text may be the session's own */
@@ -59,9 +52,7 @@ void postgres_lost(struct shell *pg, enum end_reason reason, bool refused, const
     pg->ready = false;
     pg->leased = false;
     pg->ending_count = 0;
-    if (pg->fleet_waits) {
-        answer_fleet(pg, NULL);
-    }
+    query_drop_all(pg);
     pg->wants &= 1u << WANT_FENCE;
     shell_disconnected(pg->probe, reason, refused, kept);
 }
@@ -339,19 +330,6 @@ static void on_name(struct shell *pg, PGresult *result)
     (void)result;
 }
 
-static void ask_fleet(struct shell *pg)
-{
-    postgres_ask(pg, fleet_sql, 0, NULL, POSTGRES_LIMIT);
-}
-
-static void on_fleet(struct shell *pg, PGresult *result)
-{
-    json_t *instances =
-        PQresultStatus(result) == PGRES_TUPLES_OK ? fleet_instances(pg->probe->cfg, result) : NULL;
-
-    answer_fleet(pg, instances);
-}
-
 /* ---- one question at a time ---- */
 
 /* clang-format off */
@@ -368,7 +346,8 @@ static const struct {
     [WANT_BLOCKERS]  = {evict_ask_blockers, evict_on_blockers},
     [WANT_LOOK]      = {ask_look,           on_look},
     [WANT_NAME]      = {ask_name,           on_name},
-    [WANT_FLEET]     = {ask_fleet,          on_fleet},
+    [WANT_NOTIFY]    = {query_ask_notify,   query_on_notify},
+    [WANT_QUERY]     = {query_ask,          query_on_answer},
 };
 /* clang-format on */
 
@@ -458,14 +437,20 @@ static void on_failed(void *ctx, enum session_failure why, const char *text)
                   why == SESSION_REFUSED, text);
 }
 
-/* "term ELECTION"; what else is said on the channel is for others. */
+/* "term ELECTION" and "request ELECTION"; what else is said on the channel is for others. */
 static void on_notify(void *ctx, const char *channel, const char *payload)
 {
     struct shell *pg = ctx;
+    const char *name = strchr(payload, ' ');
 
-    if (strcmp(channel, "pgbaton") == 0 && strncmp(payload, "term ", 5) == 0 &&
-        strcmp(payload + 5, pg->probe->cfg->election.name) == 0) {
+    if (strcmp(channel, "pgbaton") != 0 || name == NULL ||
+        strcmp(name + 1, pg->probe->cfg->election.name) != 0) {
+        return;
+    }
+    if (strncmp(payload, "term ", 5) == 0) {
         shell_notified(pg->probe);
+    } else if (strncmp(payload, "request ", 8) == 0) {
+        shell_requested(pg->probe);
     }
 }
 
@@ -483,6 +468,7 @@ static struct shell *postgres_open(struct probe *p)
 static void postgres_close(struct shell *pg)
 {
     if (pg != NULL) {
+        query_drop_all(pg);
         session_close(pg->session);
         free(pg);
     }
@@ -540,15 +526,10 @@ static void postgres_unblock(struct shell *pg, int ledger_pid)
     }
 }
 
-static void postgres_fleet(struct shell *pg, uint64_t request)
+static void postgres_query(struct shell *pg, const struct message_query *query)
 {
-    if (!pg->ready) {
-        fleet_reply(&pg->probe->peer, request, NULL);
-        return;
-    }
-    pg->fleet_request = request;
-    pg->fleet_waits = true;
-    want_now(pg, WANT_FLEET);
+    query_put(pg, query);
+    ask_next(pg);
 }
 
 static void postgres_adopt(struct shell *pg)
@@ -595,7 +576,7 @@ const struct shell_kind shell_postgres = {
     .give = postgres_give,
     .fence = postgres_fence,
     .unblock = postgres_unblock,
-    .fleet = postgres_fleet,
+    .query = postgres_query,
     .adopt = postgres_adopt,
     .where = postgres_where,
     .wake_at = postgres_wake_at,

@@ -11,8 +11,8 @@
 
 #include "common/log.h"
 #include "worker/database/lock_file.h"
-#include "worker/probe/fleet.h"
 #include "worker/probe/probe.h"
+#include "worker/probe/query_sqlite.h"
 
 struct shell {
     struct probe *probe;
@@ -171,10 +171,12 @@ static void sqlite_unblock(struct shell *s, int ledger_pid)
     (void)ledger_pid;
 }
 
-/* A file does not say who looks at it. */
-static void sqlite_fleet(struct shell *s, uint64_t request)
+/* Answered at once. */
+static void sqlite_query(struct shell *s, const struct message_query *query)
 {
-    fleet_reply(&s->probe->peer, request, NULL);
+    if (query_sqlite(s->probe, query)) {
+        shell_requested(s->probe);
+    }
 }
 
 static void sqlite_adopt(struct shell *s)
@@ -208,7 +210,7 @@ const struct shell_kind shell_sqlite = {
     .give = sqlite_give,
     .fence = sqlite_fence,
     .unblock = sqlite_unblock,
-    .fleet = sqlite_fleet,
+    .query = sqlite_query,
     .adopt = sqlite_adopt,
     .where = sqlite_where,
     .wake_at = sqlite_wake_at,

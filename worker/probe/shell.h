@@ -43,7 +43,8 @@ struct shell_kind {
     void (*fence)(struct shell *s,
                   const struct message_fenced *term); /* -> shell_fenced, or nothing */
     void (*unblock)(struct shell *s, int ledger_pid);
-    void (*fleet)(struct shell *s, uint64_t request); /* answers on the peer channel */
+    /* Answers on the peer channel, now or later. */
+    void (*query)(struct shell *s, const struct message_query *query);
     void (*adopt)(struct shell *s); /* the configuration or the role changed: show it */
     void (*where)(struct shell *s, struct message_seat *seat); /* address, server and slice */
     mono_ns (*wake_at)(struct shell *s);                       /* when due() is needed */
@@ -62,6 +63,8 @@ void shell_looked(struct probe *p, const struct sight *seen);
 void shell_taken(struct probe *p, bool taken);
 void shell_given(struct probe *p);
 void shell_notified(struct probe *p);
+/* Somebody has put a request into the table. */
+void shell_requested(struct probe *p);
 void shell_fenced(struct probe *p, const struct message_fenced *term);
 
 #endif
