@@ -61,6 +61,15 @@ void jobs_forget_ledger(struct jobs *jobs);
 /* jobs_requests_came - somebody has asked for something: look at the ledger's requests. */
 void jobs_requests_came(struct jobs *jobs);
 
+/* jobs_command - one that did not come by the ledger: done at once. Its id is not looked at. */
+struct jobs_answer {
+    bool done;               /* false: refused */
+    char run_id[RUN_ID_MAX]; /* "": none */
+    char text[256];
+};
+void jobs_command(struct jobs *jobs, const struct ledger_request *request,
+                  struct jobs_answer *ret_answer);
+
 /*
  * jobs_drain - graceful: start nothing new; running jobs may end until
  * drain_until, then TERM, their grace (cut to what is left), KILL; then the

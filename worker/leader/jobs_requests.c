@@ -7,32 +7,33 @@
 #include "worker/leader/environment.h"
 #include "worker/leader/job.h"
 
-static void answer(struct jobs *jobs, const struct ledger_request *request, bool done,
-                   const char *run_id, const char *text)
+static void say(struct jobs_answer *answer, bool done, const char *text)
 {
-    log_info("request", "kind=%s job=%s by=%s done=%s answer=%s", jobs_request_name(request->kind),
-             log_text(request->job).is, log_text(request->requested_by).is, done ? "yes" : "no",
-             log_text(text).is);
-    jobs_ask_answer(jobs, request->id, done, run_id, text);
+    answer->done = done;
+    (void)snprintf(answer->text, sizeof(answer->text), "%s", text);
 }
 
 /* Its row is written with the answer, so that whoever asked finds it. */
-static void trigger(struct jobs *jobs, struct job *job, const struct ledger_request *request)
+static void trigger(struct jobs *jobs, struct job *job, const struct ledger_request *request,
+                    struct jobs_answer *answer)
 {
     bool skips = scheduler_would_skip(&job->plan);
-    char id[RUN_ID_MAX];
 
-    jobs_new_id(jobs, id);
+    if (!job->plan.enabled) {
+        say(answer, false, "it is not enabled");
+        return;
+    }
+    jobs_new_id(jobs, answer->run_id);
     struct change *change =
-        jobs_ask_change(jobs, LEDGER_INSERT, id, skips ? OUTCOME_SKIPPED : OUTCOME_QUEUED,
-                        skips ? "overlap" : "trigger");
+        jobs_ask_change(jobs, LEDGER_INSERT, answer->run_id,
+                        skips ? OUTCOME_SKIPPED : OUTCOME_QUEUED, skips ? "overlap" : "trigger");
     (void)snprintf(change->job, sizeof(change->job), "%s", job->board.name);
     change->is.job = change->job;
     change->is.scheduled_at = request->requested_at;
     change->is.origin = ORIGIN_TRIGGER;
     if (skips) {
         change->is.ended_at = clock_wall();
-        answer(jobs, request, false, id, "it is skipped: its last run still runs, or waits");
+        say(answer, false, "it is skipped: its last run still runs, or waits");
         return;
     }
     const struct scheduler_about about = {
@@ -41,57 +42,68 @@ static void trigger(struct jobs *jobs, struct job *job, const struct ledger_requ
         .origin = ORIGIN_TRIGGER,
         .stage = RUN_WAITING,
     };
-    struct tick *tick = jobs_make_tick(jobs, job, id, &about);
-    jobs_await(jobs, tick, change);
-    answer(jobs, request, true, id, "it is started");
+    jobs_await(jobs, jobs_make_tick(jobs, job, answer->run_id, &about), change);
+    say(answer, true, "it is started");
 }
 
-static void cancel(struct jobs *jobs, struct job *job, const struct ledger_request *request)
+static void cancel(struct jobs *jobs, struct job *job, struct jobs_answer *answer)
 {
-    char text[64];
     unsigned stopped = scheduler_cancel(&jobs->scheduler, &job->plan, clock_now());
 
-    (void)snprintf(text, sizeof(text), stopped == 1 ? "%u run is stopped" : "%u runs are stopped",
-                   stopped);
-    answer(jobs, request, true, NULL, text);
+    answer->done = true;
+    (void)snprintf(answer->text, sizeof(answer->text),
+                   stopped == 1 ? "%u run is stopped" : "%u runs are stopped", stopped);
 }
 
 static void pause_or_resume(struct jobs *jobs, struct job *job,
-                            const struct ledger_request *request)
+                            const struct ledger_request *request, struct jobs_answer *answer)
 {
     bool paused = request->kind == LEDGER_PAUSE;
     const struct ledger_job_change change = {.sets_paused = true, .paused = paused};
 
     scheduler_pause(&jobs->scheduler, job != NULL ? &job->plan : NULL, paused, clock_now());
     jobs_ask_job_change(jobs, request->job, &change);
-    answer(jobs, request, true, NULL, paused ? "it is paused" : "it goes on");
+    say(answer, true, paused ? "it is paused" : "it goes on");
 }
 
-static void take(struct jobs *jobs, const struct ledger_request *request)
+static void obey(struct jobs *jobs, const struct ledger_request *request,
+                 struct jobs_answer *answer)
 {
     struct job *job = request->job[0] != '\0' ? jobs_find(jobs, request->job) : NULL;
     bool pauses = request->kind == LEDGER_PAUSE || request->kind == LEDGER_RESUME;
+    bool names_none = request->job[0] == '\0';
 
-    if (request->job[0] == '\0' ? !pauses : job == NULL || job->definition == NULL) {
-        answer(jobs, request, false, NULL, "the leader has no such job");
+    if (names_none ? !pauses : job == NULL || job->definition == NULL) {
+        say(answer, false, "the leader has no such job");
         return;
     }
     switch (request->kind) {
     case LEDGER_TRIGGER:
-        if (job->plan.enabled) {
-            trigger(jobs, job, request);
-        } else {
-            answer(jobs, request, false, NULL, "it is not enabled");
-        }
+        trigger(jobs, job, request, answer);
         return;
     case LEDGER_CANCEL:
-        cancel(jobs, job, request);
+        cancel(jobs, job, answer);
         return;
     case LEDGER_PAUSE:
     case LEDGER_RESUME:
-        pause_or_resume(jobs, job, request);
+        pause_or_resume(jobs, job, request, answer);
         return;
     }
+}
+
+void jobs_command(struct jobs *jobs, const struct ledger_request *request,
+                  struct jobs_answer *ret_answer)
+{
+    *ret_answer = (struct jobs_answer){.done = false};
+    if (jobs->scheduler.phase != SCHEDULER_LEADING) {
+        say(ret_answer, false, "its jobs do not run now: this instance does not lead");
+    } else {
+        obey(jobs, request, ret_answer);
+    }
+    log_info("request", "kind=%s job=%s by=%s done=%s answer=%s", jobs_request_name(request->kind),
+             log_text(request->job).is, log_text(request->requested_by).is,
+             ret_answer->done ? "yes" : "no", log_text(ret_answer->text).is);
+    jobs_turn_soon(jobs);
 }
 
 const char *jobs_request_name(enum ledger_request_kind kind)
@@ -111,11 +123,15 @@ const char *jobs_request_name(enum ledger_request_kind kind)
 
 void jobs_take_requests(struct jobs *jobs, const struct ledger_request *requests, size_t count)
 {
-    if (jobs->ending != ENDING_NOT) {
+    if (jobs->scheduler.phase != SCHEDULER_LEADING) {
         return; /* the next leader's */
     }
     for (size_t i = 0; i < count; i++) {
-        take(jobs, &requests[i]);
+        struct jobs_answer answer;
+
+        jobs_command(jobs, &requests[i], &answer);
+        jobs_ask_answer(jobs, requests[i].id, answer.done,
+                        answer.run_id[0] != '\0' ? answer.run_id : NULL, answer.text);
     }
 }
 

@@ -31,7 +31,7 @@ static int bind(sqlite3_stmt *statement, const struct history_question *q)
     int rc = SQLITE_OK;
 
     for (int i = 0; i < q->count && rc == SQLITE_OK; i++) {
-        char name[8];
+        char name[16];
 
         (void)snprintf(name, sizeof(name), "$%d", i + 1);
         int place = sqlite3_bind_parameter_index(statement, name);
