@@ -114,6 +114,34 @@ static void count_failures(struct jobs *jobs, struct job *job, enum outcome outc
     }
 }
 
+static char *copy_of(const char *bytes, size_t count)
+{
+    char *copy = NULL;
+
+    if (count > 0) {
+        copy = jobs_must_have(malloc(count));
+        memcpy(copy, bytes, count);
+    }
+    return copy;
+}
+
+static void keep_output(struct change *change, struct run *run)
+{
+    const struct excerpt *excerpt = run_excerpt(run);
+    size_t head_bytes = 0;
+    size_t tail_bytes = 0;
+    const char *head = excerpt_head(excerpt, &head_bytes);
+    const char *tail = excerpt_tail(excerpt, &tail_bytes);
+
+    change->head = copy_of(head, head_bytes);
+    change->tail = copy_of(tail, tail_bytes);
+    change->is.output_head = change->head;
+    change->is.output_head_bytes = head_bytes;
+    change->is.output_tail = change->tail;
+    change->is.output_tail_bytes = tail_bytes;
+    change->is.output_bytes = excerpt_total(excerpt);
+}
+
 static void describe(struct change *change, const struct tick *tick, enum outcome outcome,
                      const char *reason)
 {
@@ -122,6 +150,9 @@ static void describe(struct change *change, const struct tick *tick, enum outcom
     change->is.ended_at = clock_wall();
     change->is.started_at = run != NULL ? run->started_wall : 0;
     change->is.code = run != NULL ? run_code(run) : -1;
+    if (run != NULL) {
+        keep_output(change, tick->run);
+    }
     if (reason[0] != '\0' || run == NULL || outcome == OUTCOME_SUCCEEDED) {
         return;
     }
