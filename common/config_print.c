@@ -99,22 +99,6 @@ static bool is_secret(const char *word)
            uri_password(word, &end) != NULL;
 }
 
-/* A word as config_words_split() reads it back, without the quotes where none are needed. */
-static void print_word(const char *word, FILE *to)
-{
-    if (word[0] != '\0' && strpbrk(word, " \t\r\n'\"\\") == NULL) {
-        (void)fputs(word, to);
-        return;
-    }
-    (void)fputc('\'', to);
-
-    /* A ' inside '...' ends it, is written \', and begins it again. */
-    for (const char *at = word; *at != '\0'; at++) {
-        (void)fprintf(to, *at == '\'' ? "'\\%c'" : "%c", *at);
-    }
-    (void)fputc('\'', to);
-}
-
 static void print_environment(char *const *environment, FILE *to)
 {
     for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
@@ -124,7 +108,7 @@ static void print_environment(char *const *environment, FILE *to)
         if (is_secret(word)) {
             (void)fprintf(to, "%.*s=%s", (int)strcspn(word, "="), word, masked);
         } else {
-            print_word(word, to);
+            config_words_print(word, to);
         }
     }
 }

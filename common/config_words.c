@@ -94,6 +94,21 @@ int config_words_split(struct config_memory *memory, const char *text, char ***r
     return 0;
 }
 
+void config_words_print(const char *word, FILE *to)
+{
+    if (word[0] != '\0' && strpbrk(word, " \t\r\n'\"\\") == NULL) {
+        (void)fputs(word, to);
+        return;
+    }
+    (void)fputc('\'', to);
+
+    /* A ' inside '...' ends it, is written \', and begins it again. */
+    for (const char *at = word; *at != '\0'; at++) {
+        (void)fprintf(to, *at == '\'' ? "'\\%c'" : "%c", *at);
+    }
+    (void)fputc('\'', to);
+}
+
 bool config_is_name(const char *text, size_t length_max, char *why, size_t why_size)
 {
     size_t length = strlen(text);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "common/config_memory.h"
 
@@ -19,6 +20,10 @@
  */
 int config_words_split(struct config_memory *memory, const char *text, char ***ret_words,
                        size_t *ret_count, char *reterr, size_t reterr_size);
+
+/* config_words_print - a word as config_words_split() reads it back, without the quotes where none
+ * are needed. */
+void config_words_print(const char *word, FILE *to);
 
 /* config_is_name - letters, digits and _.:@+-, the first a letter, a digit or _, at most so
  * many bytes. If not, why says what would be right. */

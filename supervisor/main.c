@@ -69,6 +69,19 @@ static const struct command_spec commands[] = {
      "Survives restarts and failover. What runs already goes on.", command_pause},
     {"resume",     "[JOB] [--timeout 30s]",  "lets it, or all jobs, run again", NULL, command_resume},
     {"import",     "CRONTAB",                "the INI sections for a crontab", NULL, NULL},
+    {"jobs",       "",                       "each job and its last run", NULL, NULL},
+    {"history",    "",                       "runs, newest first", NULL, NULL},
+    {"why",        "JOB [TIME]",             "what became of a tick, and why", NULL, NULL},
+    {"trigger",    "JOB",                    "runs a job now on the leader", NULL, NULL},
+    {"output",     "RUN",                    "what a run printed", NULL, NULL},
+    {"import",     "[--system] CRONTAB",     "the INI sections for a crontab",
+     "CRONTAB is a file, or - for the standard input: crontab -l | pgbaton import -\n\n"
+     "--system  a sixth field names the user, as in /etc/crontab and /etc/cron.d\n\n"
+     "Comments say where a job would behave otherwise than under cron. Exits with 1 where a line was\n"
+     "left out.", command_import},
+    {"cancel",     "JOB",                    "stops a job's processes", NULL, NULL},
+    {"pause",      "[JOB]",                  "no more runs of it", NULL, NULL},
+    {"resume",     "[JOB]",                  "runs again", NULL, NULL},
     {"next",       "SCHEDULE [--zone Z] [-n N]", "the next instants of a schedule",
      "No daemon and no configuration is needed. One instant a line, RFC 3339.\n\n"
      "--zone Z     the schedule's zone: Europe/Berlin (UTC)\n"

@@ -43,6 +43,7 @@ int command_trigger(struct command_line *line);   /* supervisor/cli/job_order.c 
 int command_cancel(struct command_line *line);    /* supervisor/cli/job_order.c */
 int command_pause(struct command_line *line);     /* supervisor/cli/job_order.c */
 int command_resume(struct command_line *line);    /* supervisor/cli/job_order.c */
+int command_import(struct command_line *line);    /* supervisor/cli/import.c */
 int command_exec(struct command_line *line);      /* worker/leader/exec_here.c */
 int command_init_db(struct command_line *line);   /* worker/database/init_db.c */
 
