@@ -68,12 +68,6 @@ static const struct command_spec commands[] = {
     {"pause",      "[JOB] [--timeout 30s]",  "no more runs of it, or of any job, until resumed",
      "Survives restarts and failover. What runs already goes on.", command_pause},
     {"resume",     "[JOB] [--timeout 30s]",  "lets it, or all jobs, run again", NULL, command_resume},
-    {"import",     "CRONTAB",                "the INI sections for a crontab", NULL, NULL},
-    {"jobs",       "",                       "each job and its last run", NULL, NULL},
-    {"history",    "",                       "runs, newest first", NULL, NULL},
-    {"why",        "JOB [TIME]",             "what became of a tick, and why", NULL, NULL},
-    {"trigger",    "JOB",                    "runs a job now on the leader", NULL, NULL},
-    {"output",     "RUN",                    "what a run printed", NULL, NULL},
     {"import",     "[--system] CRONTAB",     "the INI sections for a crontab",
      "CRONTAB is a file, or - for the standard input: crontab -l | pgbaton import -\n\n"
      "--system  a sixth field names the user, as in /etc/crontab and /etc/cron.d\n\n"
