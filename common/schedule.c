@@ -155,8 +155,9 @@ size_t schedule_parent_length(const char *parent)
 static int parse_after(struct parsing *p, const char *text)
 {
     const char *rest = skip_blanks(skip_word(text));
+    const char *behind_any = after_word(rest, "any");
 
-    if (*text == '\0' || (*rest != '\0' && strcmp(rest, "any") != 0)) {
+    if (*text == '\0' || (*rest != '\0' && (behind_any == NULL || *behind_any != '\0'))) {
         (void)snprintf(p->reterr, p->reterr_size,
                        "'after %.40s' names no job; right are 'after JOB' (when it succeeds) and "
                        "'after JOB any' (when it ends)",
