@@ -11,6 +11,7 @@
  * come from us.
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -390,6 +391,16 @@ static char *write_all(const struct gaps *gaps)
     return sql;
 }
 
+/* Where a limit is 0 there is none: as good as for ever. */
+static void write_limits(struct gaps *gaps, const struct config_runs *runs)
+{
+    dur_ns keep = runs->history > 0 ? runs->history : INT64_MAX;
+    int count = runs->history_runs > 0 ? runs->history_runs : INT_MAX;
+
+    (void)snprintf(gaps->keep, sizeof(gaps->keep), "%" PRId64, keep / LEDGER_RESOLUTION);
+    (void)snprintf(gaps->runs, sizeof(gaps->runs), "%d", count);
+}
+
 char *ledger_postgres_prepare_sql(const struct ledger_postgres *p, PGconn *connection)
 {
     const struct config *cfg = p->ledger.options.config;
@@ -408,8 +419,7 @@ char *ledger_postgres_prepare_sql(const struct ledger_postgres *p, PGconn *conne
                    p->ledger.options.incarnation);
     (void)snprintf(gaps.skew, sizeof(gaps.skew), "%" PRId64,
                    cfg->database.max_clock_skew / LEDGER_RESOLUTION);
-    (void)snprintf(gaps.keep, sizeof(gaps.keep), "%" PRId64, cfg->runs.history / LEDGER_RESOLUTION);
-    (void)snprintf(gaps.runs, sizeof(gaps.runs), "%d", cfg->runs.history_runs);
+    write_limits(&gaps, &cfg->runs);
     if (gaps.election != NULL && gaps.instance != NULL &&
         schema_quote(cfg, gaps.schema, sizeof(gaps.schema)) == 0) {
         sql = write_all(&gaps);
