@@ -73,9 +73,6 @@ static const struct command_spec commands[] = {
      "--system  a sixth field names the user, as in /etc/crontab and /etc/cron.d\n\n"
      "Comments say where a job would behave otherwise than under cron. Exits with 1 where a line was\n"
      "left out.", command_import},
-    {"cancel",     "JOB",                    "stops a job's processes", NULL, NULL},
-    {"pause",      "[JOB]",                  "no more runs of it", NULL, NULL},
-    {"resume",     "[JOB]",                  "runs again", NULL, NULL},
     {"next",       "SCHEDULE [--zone Z] [-n N]", "the next instants of a schedule",
      "No daemon and no configuration is needed. One instant a line, RFC 3339.\n\n"
      "--zone Z     the schedule's zone: Europe/Berlin (UTC)\n"
