@@ -147,9 +147,10 @@ struct asking {
     struct tick *unreported; /* first of those that have started */
     struct tick *last_unreported;
 
-    mono_ns write_at;    /* changes are gathered until then */
-    mono_ns again_at;    /* after a failure: nothing is asked before */
-    mono_ns requests_at; /* look for requests though nobody called */
+    dur_ns database_ahead; /* of our wall clock, as of the last answer */
+    mono_ns write_at;      /* changes are gathered until then */
+    mono_ns again_at;      /* after a failure: nothing is asked before */
+    mono_ns requests_at;   /* look for requests though nobody called */
     mono_ns prune_at;
     size_t prune_row; /* of the job that is next */
     struct backoff backoff;
@@ -225,6 +226,9 @@ void *jobs_grow(void *array, size_t count, size_t *room, size_t size);
 struct tick *jobs_make_tick(struct jobs *jobs, struct job *job, const char *id,
                             const struct scheduler_about *about);
 void jobs_drop_tick(struct jobs *jobs, struct tick *tick);
+/* The database's clock is behind this tick: 1 if that is to be said. What has no instant of its own
+ * gets another one. */
+size_t jobs_is_ahead(const struct jobs *jobs, struct tick *tick);
 void jobs_new_id(struct jobs *jobs, char ret_id[RUN_ID_MAX]);
 void jobs_carry_out_tick(struct jobs *jobs, const struct scheduler_decision *decision);
 void jobs_carry_out_leave(struct jobs *jobs, const struct scheduler_decision *decision);

@@ -447,6 +447,7 @@ static void on_loaded(void *ctx, const struct ledger_state *state)
 {
     struct jobs *jobs = ctx;
 
+    jobs->asking.database_ahead = state->database_clock - clock_wall();
     jobs_take_state(jobs, state);
     jobs->asking.loaded = true;
     went_well(jobs);
@@ -461,6 +462,7 @@ static void on_claimed(void *ctx, const enum ledger_verdict *verdicts, size_t co
 
     assert(a->question == ASK_CLAIM && count == a->claims_asked);
     went_well(jobs);
+    a->database_ahead = database_clock - clock_wall();
     for (size_t i = 0; i < count; i++) {
         struct tick *tick = a->claims[i];
 
@@ -480,7 +482,7 @@ static void on_claimed(void *ctx, const enum ledger_verdict *verdicts, size_t co
             break;
         case LEDGER_AHEAD: /* asked again, until the clock is right or we do not lead any more */
             a->claims[i] = tick;
-            ahead++;
+            ahead += jobs_is_ahead(jobs, tick);
             break;
         }
     }

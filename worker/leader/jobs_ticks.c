@@ -65,13 +65,36 @@ static wall_ns in_ledger(wall_ns at)
     return at - at % LEDGER_RESOLUTION;
 }
 
+/* For what is due whenever it is: it is not to wait for either clock. */
+static wall_ns about_now(const struct jobs *jobs)
+{
+    dur_ns ahead = jobs->asking.database_ahead;
+
+    return in_ledger(clock_wall() + (ahead < 0 ? ahead : 0));
+}
+
+static bool has_instant(const struct job *job)
+{
+    return schedule_is_clocked(&job->plan.schedule);
+}
+
+size_t jobs_is_ahead(const struct jobs *jobs, struct tick *tick)
+{
+    if (tick->promotes || (has_instant(tick->job) && tick->plan.origin == ORIGIN_SCHEDULE)) {
+        return 1;
+    }
+    tick->plan.scheduled_at = about_now(jobs);
+    return 0;
+}
+
 /* ---- before the start ---- */
 
 void jobs_carry_out_tick(struct jobs *jobs, const struct scheduler_decision *decision)
 {
     char id[RUN_ID_MAX];
     const struct scheduler_about about = {
-        .scheduled_at = in_ledger(decision->scheduled_at),
+        .scheduled_at =
+            has_instant(decision->job->owner) ? in_ledger(decision->scheduled_at) : about_now(jobs),
         .attempt = 1,
         .origin = decision->origin,
         .stage = RUN_ASKED,

@@ -277,19 +277,20 @@ static const char
                                                                                               "last"
                                                                                               "_tic"
                                                                                               "k,"
-                                                                                              " " MOMENT("j.tick") ") END, "
-                                                                                                                   "schedule_hash = coalesce(j.hash, s.schedule_hash), "
-                                                                                                                   "paused = CASE WHEN j.sets_paused THEN j.paused ELSE s.paused END, "
-                                                                                                                   "failures = CASE WHEN j.sets_failures THEN j.failures ELSE s.failures END "
-                                                                                                                   "FROM j WHERE s.election = $E AND s.job = j.job), "
-                                                                                                                   "begun AS (INSERT INTO $S.job_state (election, job, last_tick, schedule_hash, paused, failures) "
-                                                                                                                   "SELECT $E, job, " MOMENT(
-                                                                                                                       "tick") ", hash, paused, failures FROM j ON CONFLICT DO NOTHING), "
-                                                                                                                               "answered AS (UPDATE $S.request q SET answered_at = clock_timestamp(), done = a.done, "
-                                                                                                                               "run_id = a.run_id, answer = a.answer FROM me, unnest($28, $29, $30, $31) "
-                                                                                                                               "AS a (id, done, run_id, answer) WHERE q.id = a.id AND q.election = $E "
-                                                                                                                               "AND q.answered_at IS NULL) "
-                                                                                                                               "SELECT count(*) FROM me; ";
+                                                                                              " " MOMENT(
+                                                                                                  "j.tick") ") END, "
+                                                                                                            "schedule_hash = coalesce(j.hash, s.schedule_hash), "
+                                                                                                            "paused = CASE WHEN j.sets_paused THEN j.paused ELSE s.paused END, "
+                                                                                                            "failures = CASE WHEN j.sets_failures THEN j.failures ELSE s.failures END "
+                                                                                                            "FROM j WHERE s.election = $E AND s.job = j.job), "
+                                                                                                            "begun AS (INSERT INTO $S.job_state (election, job, last_tick, schedule_hash, paused, failures) "
+                                                                                                            "SELECT $E, job, " MOMENT(
+                                                                                                                "tick") ", hash, paused, failures FROM j ON CONFLICT DO NOTHING), "
+                                                                                                                        "answered AS (UPDATE $S.request q SET answered_at = clock_timestamp(), done = a.done, "
+                                                                                                                        "run_id = a.run_id, answer = a.answer FROM me, unnest($28, $29, $30, $31) "
+                                                                                                                        "AS a (id, done, run_id, answer) WHERE q.id = a.id AND q.election = $E "
+                                                                                                                        "AND q.answered_at IS NULL) "
+                                                                                                                        "SELECT count(*) FROM me; ";
 
 static const char requests_sql[] =
     "PREPARE ledger_requests AS SELECT id, kind, job, coalesce(requested_by, ''), " MICROS(
