@@ -5,10 +5,11 @@
  * `me` is the election's row, taken FOR SHARE where the term is still ours: the
  * opening of the next term updates that row, and so waits for us or refuses us.
  *
- * Each row is found by its key. The session's planner is told to use nothing but
- * the indexes: the plans are made once, perhaps while the tables are empty, and
- * are to be right when there are a million rows. Nothing joins two lists that
- * come from us.
+ * Each row is found by its key. They are planned each time: a plan that was made
+ * while the tables were empty, as on the first day, takes a table for so small
+ * that it looks at every row of the election for each id, and is kept until the
+ * server happens to look at the table anew. And the planner is told to use
+ * nothing but the indexes, whatever it has heard of the tables.
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -24,10 +25,6 @@ enum { SCHEMA_MAX = 160 };
 #define ANSWERS_KEPT "interval '1 day'"
 #define REQUESTS_KEPT "interval '7 days'"
 
-#define MICROS(moment) "(extract(epoch FROM " moment ") * 1000000)::bigint"
-#define MOMENT(micros) "(timestamptz 'epoch' + " micros " * interval '1 microsecond')"
-#define OPEN "('queued', 'claimed', 'running', 'retrying')"
-
 /* What stands for $S, $E, $G and $N, $I, $L: schema, election, epoch, incarnation, label. */
 struct gaps {
     char schema[SCHEMA_MAX];
@@ -41,61 +38,34 @@ struct gaps {
     char runs[24]; /* $M: history_runs */
 };
 
-#define ME                                                                                         \
-    "me AS MATERIALIZED (SELECT name FROM $S.election WHERE name = $E AND generation = $G "        \
-    "AND number = $N AND incarnation = $I FOR SHARE)"
+/* clang-format off */
+#define MICROS(moment) "(extract(epoch FROM " moment ") * 1000000)::bigint"
+#define MOMENT(micros) "(timestamptz 'epoch' + " micros " * interval '1 microsecond')"
+#define OPEN "('queued', 'claimed', 'running', 'retrying')"
+/* Of a row that is found by its id. As it is spelled, the planner cannot take it for the condition of
+ * the index of open runs: in that one it would look at every open run for each id. */
+#define OUTCOME_OF_ONE "coalesce(r.outcome, '')"
 
+#define ME \
+    "me AS MATERIALIZED (SELECT name FROM $S.election WHERE name = $E AND generation = $G " \
+    "AND number = $N AND incarnation = $I FOR SHARE)"
 /* The clock is looked at when the row is ours, however long that took. */
 #define NOW "now AS MATERIALIZED (SELECT " MICROS("clock_timestamp()") " AS at FROM me)"
 
 static const char load_sql[] =
     "PREPARE ledger_load AS "
     "SELECT (SELECT count(*) FROM $S.election WHERE name = $E AND generation = $G "
-    "AND number = $N AND incarnation = $I) AS me, 0 AS kind, '' AS id, '' AS job, " MICROS(
-        "clock_timestamp()") " AS at, 0 AS attempt, '' AS outcome, '' AS origin, "
-                             "NULL::bigint AS due, NULL::bigint AS started, 0::bigint AS "
-                             "generation, 0::bigint AS number, "
-                             "false AS flag, '' AS hash, 0 AS failures "
-                             "UNION ALL SELECT 1, 1, '', job, " MICROS(
-                                 "last_tick") ", 0, '', '', NULL, NULL, 0, 0, paused, "
-                                              "coalesce(schedule_hash, ''), failures FROM "
-                                              "$S.job_state WHERE election = $E "
-                                              "UNION ALL SELECT 1, 2, id, job, " MICROS(
-                                                  "schedu"
-                                                  "led_"
-                                                  "at") ", attempt, outcome, "
-                                                        "origin, " MICROS(
-                                                            "due_at") ","
-                                                                      " " MICROS(
-                                                                          "started_at") ", "
-                                                                                        "coalesce"
-                                                                                        "(generat"
-                                                                                        "ion, "
-                                                                                        "0), "
-                                                                                        "coalesce"
-                                                                                        "(number,"
-                                                                                        " 0), "
-                                                                                        "coalesce"
-                                                                                        "(incarna"
-                                                                                        "tion = "
-                                                                                        "$I, "
-                                                                                        "false), "
-                                                                                        "'', 0 "
-                                                                                        "FROM "
-                                                                                        "$S.run "
-                                                                                        "WHERE "
-                                                                                        "election"
-                                                                                        " = $E "
-                                                                                        "AND "
-                                                                                        "outcome "
-                                                                                        "IN " OPEN
-                                                                                        " ORDER "
-                                                                                        "BY "
-                                                                                        "kind, "
-                                                                                        "at, "
-                                                                                        "job, "
-                                                                                        "attempt;"
-                                                                                        " ";
+        "AND number = $N AND incarnation = $I) AS me, "
+        "0 AS kind, '' AS id, '' AS job, " MICROS("clock_timestamp()") " AS at, 0 AS attempt, "
+        "'' AS outcome, '' AS origin, NULL::bigint AS due, NULL::bigint AS started, "
+        "0::bigint AS generation, 0::bigint AS number, false AS flag, '' AS hash, 0 AS failures "
+    "UNION ALL SELECT 1, 1, '', job, " MICROS("last_tick") ", 0, '', '', NULL, NULL, 0, 0, paused, "
+        "coalesce(schedule_hash, ''), failures FROM $S.job_state WHERE election = $E "
+    "UNION ALL SELECT 1, 2, id, job, " MICROS("scheduled_at") ", attempt, outcome, origin, "
+        MICROS("due_at") ", " MICROS("started_at") ", coalesce(generation, 0), "
+        "coalesce(number, 0), coalesce(incarnation = $I, false), '', 0 "
+        "FROM $S.run WHERE election = $E AND outcome IN " OPEN " "
+    "ORDER BY kind, at, job, attempt; ";
 
 /*
  * New rows: $1 to $5. Rows that become claimed: $6, $7. Jobs whose last tick is
@@ -104,39 +74,34 @@ static const char load_sql[] =
  */
 static const char claim_sql[] =
     "PREPARE ledger_claim (text[], text[], bigint[], integer[], text[], text[], bigint[], text[], "
-    "bigint[], text[]) AS WITH " ME ", " NOW ", "
+        "bigint[], text[]) AS "
+    "WITH " ME ", " NOW ", "
     "fresh AS (INSERT INTO $S.run (election, id, job, scheduled_at, attempt, outcome, origin, "
-    "generation, number, incarnation, instance) "
-    "SELECT $E, c.id, c.job, " MOMENT(
-        "c.at") ", c.attempt, 'claimed', c.origin, $G, $N, $I, $L "
-                "FROM now, unnest($1, $2, $3, $4, $5) AS c (id, job, at, attempt, origin) "
-                "WHERE c.at <= now.at + $K ON CONFLICT DO NOTHING RETURNING id), "
-                "promoted AS (UPDATE $S.run r SET outcome = 'claimed', generation = $G, number = "
-                "$N, "
-                "incarnation = $I, instance = $L FROM now, unnest($6, $7) AS c (id, at) "
-                "WHERE r.election = $E AND r.id = c.id AND r.outcome IN ('queued', 'retrying') "
-                "AND c.at <= now.at + $K RETURNING r.id), "
-                "advanced AS (INSERT INTO $S.job_state AS s (election, job, last_tick, "
-                "schedule_hash) "
-                "SELECT DISTINCT ON (c.job) $E, c.job, " MOMENT(
-                    "c.at") ", c.hash "
-                            "FROM now, unnest($8, $9, $10) AS c (job, at, hash) WHERE c.at <= "
-                            "now.at + $K "
-                            "ORDER BY c.job, c.at DESC ON CONFLICT (election, job) DO UPDATE "
-                            "SET last_tick = excluded.last_tick, schedule_hash = "
-                            "excluded.schedule_hash "
-                            "WHERE s.last_tick IS NULL OR s.last_tick < excluded.last_tick) "
-                            "SELECT (SELECT count(*) FROM me), (SELECT at FROM now), g.id FROM "
-                            "(SELECT 1) AS one "
-                            "LEFT JOIN (SELECT id FROM fresh UNION ALL SELECT id FROM promoted) AS "
-                            "g ON true; ";
+        "generation, number, incarnation, instance) "
+        "SELECT $E, c.id, c.job, " MOMENT("c.at") ", c.attempt, 'claimed', c.origin, $G, $N, $I, $L "
+        "FROM now, unnest($1, $2, $3, $4, $5) AS c (id, job, at, attempt, origin) "
+        "WHERE c.at <= now.at + $K ON CONFLICT DO NOTHING RETURNING id), "
+    "promoted AS (UPDATE $S.run r SET outcome = 'claimed', generation = $G, number = $N, "
+        "incarnation = $I, instance = $L FROM now, unnest($6, $7) AS c (id, at) "
+        "WHERE r.election = $E AND r.id = c.id AND " OUTCOME_OF_ONE " IN ('queued', 'retrying') "
+        "AND c.at <= now.at + $K RETURNING r.id), "
+    "advanced AS (INSERT INTO $S.job_state AS s (election, job, last_tick, schedule_hash) "
+        "SELECT DISTINCT ON (c.job) $E, c.job, " MOMENT("c.at") ", c.hash "
+        "FROM now, unnest($8, $9, $10) AS c (job, at, hash) WHERE c.at <= now.at + $K "
+        "ORDER BY c.job, c.at DESC "
+        "ON CONFLICT (election, job) DO UPDATE "
+        "SET last_tick = excluded.last_tick, schedule_hash = excluded.schedule_hash "
+        "WHERE s.last_tick IS NULL OR s.last_tick < excluded.last_tick) "
+    "SELECT (SELECT count(*) FROM me), (SELECT at FROM now), g.id FROM (SELECT 1) AS one "
+        "LEFT JOIN (SELECT id FROM fresh UNION ALL SELECT id FROM promoted) AS g ON true; ";
 
 /* A statement of its own, so that it sees what an earlier attempt, whose answer was lost, has
  * committed while the claim waited for it. */
 static const char claimed_sql[] =
-    "PREPARE ledger_claimed (text[]) AS SELECT r.id FROM unnest($1) AS c (id) JOIN $S.run r "
-    "ON r.election = $E AND r.id = c.id WHERE r.outcome = 'claimed' AND r.generation = $G "
-    "AND r.number = $N AND r.incarnation = $I; ";
+    "PREPARE ledger_claimed (text[]) AS "
+    "SELECT r.id FROM unnest($1) AS c (id) JOIN $S.run r ON r.election = $E AND r.id = c.id "
+        "WHERE " OUTCOME_OF_ONE " = 'claimed' AND r.generation = $G AND r.number = $N "
+        "AND r.incarnation = $I; ";
 
 /*
  * Changes: $1 to $19, of which the kind says what becomes of them. Jobs: $20 to
@@ -144,192 +109,96 @@ static const char claimed_sql[] =
  * $31. What is not known (null) of a run stays as it was, but its reason is
  * always the one for what it has become.
  */
-static const char
-    write_sql
-        [] =
-            "PREPARE ledger_write (text[], text[], text[], text[], text[], bigint[], bigint[], "
-            "bigint[], "
-            "integer[], text[], text[], bigint[], bigint[], bigint[], integer[], text[], bytea[], "
-            "bytea[], "
-            "bigint[], text[], boolean[], bigint[], text[], boolean[], boolean[], boolean[], "
-            "integer[], "
-            "bigint[], boolean[], text[], text[]) AS WITH " ME ", "
-            "c AS MATERIALIZED (SELECT c.* FROM me, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, "
-            "$10, $11, "
-            "$12, $13, $14, $15, $16, $17, $18, $19) AS c (kind, id, outcome, reason, job, at, "
-            "last_at, "
-            "count, attempt, origin, parent, due, started, ended, code, result, head, tail, "
-            "bytes)), "
-            "inserted AS (INSERT INTO $S.run (election, id, job, scheduled_at, attempt, last_at, "
-            "count, "
-            "outcome, reason, origin, parent, generation, number, incarnation, instance, due_at, "
-            "started_at, ended_at, code, result, output_head, output_tail, output_bytes) "
-            "SELECT $E, id, job, " MOMENT("at") ", attempt, " MOMENT(
-                "last_at") ", count, outcome, reason, "
-                           "origin, parent, $G, $N, $I, $L, " MOMENT("due") ", " MOMENT("started") ", " MOMENT(
-                               "ended") ", code, result, head, tail, bytes FROM c WHERE kind = "
-                                        "'i' "
-                                        "ON CONFLICT DO NOTHING), "
-                                        "updated AS (UPDATE $S.run r SET outcome = c.outcome, "
-                                        "reason = c.reason, "
-                                        "due_at = coalesce(" MOMENT(
-                                            "c.due") ", r.due_at), "
-                                                     "started_at = coalesce(" MOMENT(
-                                                         "c.started") ", r.started_at), "
-                                                                      "ended_at = "
-                                                                      "coalesce(" MOMENT(
-                                                                          "c.ended") ", "
-                                                                                     "r.ended_at),"
-                                                                                     " "
-                                                                                     "code = "
-                                                                                     "coalesce(c."
-                                                                                     "code, "
-                                                                                     "r.code), "
-                                                                                     "result = "
-                                                                                     "coalesce(c."
-                                                                                     "result, "
-                                                                                     "r.result), "
-                                                                                     "output_head "
-                                                                                     "= "
-                                                                                     "coalesce(c."
-                                                                                     "head, "
-                                                                                     "r.output_"
-                                                                                     "head), "
-                                                                                     "output_tail "
-                                                                                     "= "
-                                                                                     "coalesce(c."
-                                                                                     "tail, "
-                                                                                     "r.output_"
-                                                                                     "tail), "
-                                                                                     "output_"
-                                                                                     "bytes "
-                                                                                     "= "
-                                                                                     "coalesce(c."
-                                                                                     "bytes, "
-                                                                                     "r.output_"
-                                                                                     "bytes) FROM "
-                                                                                     "c WHERE "
-                                                                                     "c.kind = "
-                                                                                     "'u' "
-                                                                                     "AND "
-                                                                                     "r.election "
-                                                                                     "= "
-                                                                                     "$E AND r.id "
-                                                                                     "= c.id AND "
-                                                                                     "r.outcome "
-                                                                                     "IN " OPEN
-                                                                                     "), "
-                                                                                     "deleted AS "
-                                                                                     "(DELETE "
-                                                                                     "FROM "
-                                                                                     "$S.run r "
-                                                                                     "USING c "
-                                                                                     "WHERE "
-                                                                                     "c.kind "
-                                                                                     "= 'd' AND "
-                                                                                     "r.election "
-                                                                                     "= "
-                                                                                     "$E "
-                                                                                     "AND r.id = "
-                                                                                     "c.id AND "
-                                                                                     "r.outcome "
-                                                                                     "IN " OPEN
-                                                                                     "), "
-                                                                                     "j AS "
-                                                                                     "MATERIALIZED"
-                                                                                     " "
-                                                                                     "(SELECT j.* "
-                                                                                     "FROM me, "
-                                                                                     "unnest($20, "
-                                                                                     "$21, $22, "
-                                                                                     "$23, $24, "
-                                                                                     "$25, $26, "
-                                                                                     "$27) "
-                                                                                     "AS j (job, "
-                                                                                     "sets_tick, "
-                                                                                     "tick, hash, "
-                                                                                     "sets_paused,"
-                                                                                     " "
-                                                                                     "paused, "
-                                                                                     "sets_"
-                                                                                     "failures, "
-                                                                                     "failures)), "
-                                                                                     "kept AS "
-                                                                                     "(UPDATE "
-                                                                                     "$S.job_"
-                                                                                     "state "
-                                                                                     "s SET "
-                                                                                     "last_tick = "
-                                                                                     "CASE WHEN "
-                                                                                     "j.sets_tick "
-                                                                                     "THEN"
-                                                                                     " " MOMENT(
-                                                                                         "j"
-                                                                                         "."
-                                                                                         "t"
-                                                                                         "i"
-                                                                                         "c"
-                                                                                         "k") " ELS"
-                                                                                              "E "
-                                                                                              "grea"
-                                                                                              "test"
-                                                                                              "(s."
-                                                                                              "last"
-                                                                                              "_tic"
-                                                                                              "k,"
-                                                                                              " " MOMENT(
-                                                                                                  "j.tick") ") END, "
-                                                                                                            "schedule_hash = coalesce(j.hash, s.schedule_hash), "
-                                                                                                            "paused = CASE WHEN j.sets_paused THEN j.paused ELSE s.paused END, "
-                                                                                                            "failures = CASE WHEN j.sets_failures THEN j.failures ELSE s.failures END "
-                                                                                                            "FROM j WHERE s.election = $E AND s.job = j.job), "
-                                                                                                            "begun AS (INSERT INTO $S.job_state (election, job, last_tick, schedule_hash, paused, failures) "
-                                                                                                            "SELECT $E, job, " MOMENT(
-                                                                                                                "tick") ", hash, paused, failures FROM j ON CONFLICT DO NOTHING), "
-                                                                                                                        "answered AS (UPDATE $S.request q SET answered_at = clock_timestamp(), done = a.done, "
-                                                                                                                        "run_id = a.run_id, answer = a.answer FROM me, unnest($28, $29, $30, $31) "
-                                                                                                                        "AS a (id, done, run_id, answer) WHERE q.id = a.id AND q.election = $E "
-                                                                                                                        "AND q.answered_at IS NULL) "
-                                                                                                                        "SELECT count(*) FROM me; ";
+static const char write_sql[] =
+    "PREPARE ledger_write ("
+        "text[], text[], text[], text[], text[], bigint[], bigint[], bigint[], integer[], text[], "
+        "text[], bigint[], bigint[], bigint[], integer[], text[], bytea[], bytea[], bigint[], "
+        "text[], boolean[], bigint[], text[], boolean[], boolean[], boolean[], integer[], "
+        "bigint[], boolean[], text[], text[]) AS "
+    "WITH " ME ", "
+    "c AS MATERIALIZED (SELECT c.* FROM me, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+        "$12, $13, $14, $15, $16, $17, $18, $19) AS c (kind, id, outcome, reason, job, at, last_at, "
+        "count, attempt, origin, parent, due, started, ended, code, result, head, tail, bytes)), "
+    "inserted AS (INSERT INTO $S.run (election, id, job, scheduled_at, attempt, last_at, count, "
+        "outcome, reason, origin, parent, generation, number, incarnation, instance, due_at, "
+        "started_at, ended_at, code, result, output_head, output_tail, output_bytes) "
+        "SELECT $E, id, job, " MOMENT("at") ", attempt, " MOMENT("last_at") ", count, outcome, "
+        "reason, origin, parent, $G, $N, $I, $L, " MOMENT("due") ", " MOMENT("started") ", "
+        MOMENT("ended") ", code, result, head, tail, bytes FROM c WHERE kind = 'i' "
+        "ON CONFLICT DO NOTHING), "
+    "updated AS (UPDATE $S.run r SET outcome = c.outcome, reason = c.reason, "
+        "due_at = coalesce(" MOMENT("c.due") ", r.due_at), "
+        "started_at = coalesce(" MOMENT("c.started") ", r.started_at), "
+        "ended_at = coalesce(" MOMENT("c.ended") ", r.ended_at), "
+        "code = coalesce(c.code, r.code), result = coalesce(c.result, r.result), "
+        "output_head = coalesce(c.head, r.output_head), "
+        "output_tail = coalesce(c.tail, r.output_tail), "
+        "output_bytes = coalesce(c.bytes, r.output_bytes) "
+        "FROM c WHERE c.kind = 'u' AND r.election = $E AND r.id = c.id "
+        "AND " OUTCOME_OF_ONE " IN " OPEN "), "
+    "deleted AS (DELETE FROM $S.run r USING c WHERE c.kind = 'd' AND r.election = $E "
+        "AND r.id = c.id AND " OUTCOME_OF_ONE " IN " OPEN "), "
+    "j AS MATERIALIZED (SELECT j.* FROM me, unnest($20, $21, $22, $23, $24, $25, $26, $27) "
+        "AS j (job, sets_tick, tick, hash, sets_paused, paused, sets_failures, failures)), "
+    "kept AS (UPDATE $S.job_state s SET "
+        "last_tick = CASE WHEN j.sets_tick THEN " MOMENT("j.tick") " "
+            "ELSE greatest(s.last_tick, " MOMENT("j.tick") ") END, "
+        "schedule_hash = coalesce(j.hash, s.schedule_hash), "
+        "paused = CASE WHEN j.sets_paused THEN j.paused ELSE s.paused END, "
+        "failures = CASE WHEN j.sets_failures THEN j.failures ELSE s.failures END "
+        "FROM j WHERE s.election = $E AND s.job = j.job), "
+    "begun AS (INSERT INTO $S.job_state (election, job, last_tick, schedule_hash, paused, failures) "
+        "SELECT $E, job, " MOMENT("tick") ", hash, paused, failures FROM j ON CONFLICT DO NOTHING), "
+    "answered AS (UPDATE $S.request q SET answered_at = clock_timestamp(), done = a.done, "
+        "run_id = a.run_id, answer = a.answer "
+        "FROM me, unnest($28, $29, $30, $31) AS a (id, done, run_id, answer) "
+        "WHERE q.id = a.id AND q.election = $E AND q.answered_at IS NULL) "
+    "SELECT count(*) FROM me; ";
 
 static const char requests_sql[] =
-    "PREPARE ledger_requests AS SELECT id, kind, job, coalesce(requested_by, ''), " MICROS(
-        "requested_at") " FROM $S.request WHERE election = $E AND answered_at IS NULL "
-                        "AND kind IN ('trigger', 'cancel', 'pause', 'resume') ORDER BY id LIMIT "
-                        "1000; ";
+    "PREPARE ledger_requests AS "
+    "SELECT id, kind, job, coalesce(requested_by, ''), " MICROS("requested_at") " "
+        "FROM $S.request WHERE election = $E AND answered_at IS NULL "
+        "AND kind IN ('trigger', 'cancel', 'pause', 'resume') ORDER BY id LIMIT 1000; ";
 
 /* $1: the job. Its oldest rows first; what is open stays, however old. */
 static const char prune_sql[] =
-    "PREPARE ledger_prune (text[]) AS WITH " ME ", "
-    "limits AS MATERIALIZED (SELECT clock_timestamp() - $H * interval '1 microsecond' AS at FROM "
-    "me), "
+    "PREPARE ledger_prune (text[]) AS "
+    "WITH " ME ", "
+    "limits AS MATERIALIZED (SELECT clock_timestamp() - $H * interval '1 microsecond' AS at FROM me), "
     "beyond AS MATERIALIZED (SELECT scheduled_at, attempt FROM $S.run WHERE election = $E "
-    "AND job = ($1)[1] ORDER BY scheduled_at DESC, attempt DESC OFFSET $M LIMIT 1), "
-    "aged AS MATERIALIZED ((SELECT r.id FROM $S.run r, limits WHERE r.election = $E "
-    "AND r.job = ($1)[1] AND r.scheduled_at < limits.at AND r.outcome NOT IN " OPEN " "
-    "AND coalesce(r.ended_at, r.last_at, r.scheduled_at) < limits.at "
-    "ORDER BY r.scheduled_at, r.attempt LIMIT 500) UNION "
-    "(SELECT r.id FROM me, beyond, $S.run r WHERE r.election = $E AND r.job = ($1)[1] "
-    "AND (r.scheduled_at, r.attempt) <= (beyond.scheduled_at, beyond.attempt) "
-    "AND r.outcome NOT IN " OPEN " ORDER BY r.scheduled_at, r.attempt LIMIT 500)), "
-    "gone AS (DELETE FROM $S.run r USING aged WHERE r.election = $E AND r.id = aged.id RETURNING "
-    "1), "
-    "asked AS (DELETE FROM $S.request q USING me WHERE q.election = $E AND (q.answered_at < "
-    "clock_timestamp() - " ANSWERS_KEPT " OR q.requested_at < clock_timestamp() - " REQUESTS_KEPT
-    ")) SELECT (SELECT count(*) FROM me), (SELECT count(*) FROM gone); ";
+        "AND job = ($1)[1] ORDER BY scheduled_at DESC, attempt DESC OFFSET $M LIMIT 1), "
+    "aged AS MATERIALIZED ("
+        "(SELECT r.id FROM $S.run r WHERE r.election = $E AND r.job = ($1)[1] "
+        "AND r.scheduled_at < (SELECT at FROM limits) AND r.outcome NOT IN " OPEN " "
+        "AND coalesce(r.ended_at, r.last_at, r.scheduled_at) < (SELECT at FROM limits) "
+        "ORDER BY r.scheduled_at, r.attempt LIMIT 500) UNION "
+        "(SELECT r.id FROM $S.run r WHERE EXISTS (SELECT FROM me) AND r.election = $E "
+        "AND r.job = ($1)[1] AND r.scheduled_at <= (SELECT scheduled_at FROM beyond) "
+        "AND (r.scheduled_at < (SELECT scheduled_at FROM beyond) "
+            "OR r.attempt <= (SELECT attempt FROM beyond)) "
+        "AND r.outcome NOT IN " OPEN " ORDER BY r.scheduled_at, r.attempt LIMIT 500)), "
+    "gone AS (DELETE FROM $S.run r USING aged WHERE r.election = $E AND r.id = aged.id "
+        "RETURNING 1), "
+    "asked AS (DELETE FROM $S.request q USING me WHERE q.election = $E "
+        "AND (q.answered_at < clock_timestamp() - " ANSWERS_KEPT " "
+        "OR q.requested_at < clock_timestamp() - " REQUESTS_KEPT ")) "
+    "SELECT (SELECT count(*) FROM me), (SELECT count(*) FROM gone); ";
 
-/* Nothing is claimed, written or deleted; but all is planned, and the caches are warm. What others
+/* Nothing is claimed, written or deleted; but the caches are warm. What others
  * have prepared in this session is over: the term is open, and was looked at. */
 static const char before_sql[] =
-    "DEALLOCATE ALL; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "
+    "DEALLOCATE ALL; SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; "
+    "SET enable_bitmapscan = off; "
     "SET enable_hashjoin = off; SET enable_mergejoin = off; ";
 static const char after_sql[] =
     "EXECUTE ledger_claim ('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}'); "
     "EXECUTE ledger_claimed ('{}'); "
     "EXECUTE ledger_write ('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', "
-    "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', "
-    "'{}', '{}', '{}', '{}'); "
+        "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', "
+        "'{}', '{}', '{}', '{}'); "
     "EXECUTE ledger_requests";
+/* clang-format on */
 
 static const char *value_of(const struct gaps *gaps, char letter)
 {
