@@ -146,9 +146,20 @@ struct message_elected { /* with a duplicate of the lock socket or file; none fo
     int32_t lock_pid;
     uint32_t reserved;
 };
+/* How the schedule goes on; all zero from children that have none. */
+struct message_progress {
+    wall_ns next_due;   /* the instant of what is to be done next; WALL_NEVER: nothing */
+    uint64_t decisions; /* that were carried out; only grows */
+    uint32_t leads;     /* 1: jobs run */
+    uint32_t waits; /* 1: for the ledger, or for a child of ours: it is not the schedule's fault */
+};
+struct message_alive {
+    struct message_progress progress;
+};
 struct message_renewed {
     uint64_t turn;
     mono_ns deadline;
+    struct message_progress progress;
 };
 struct message_ended { /* CAMPAIGN_FAILED, LOST, RELEASED: no job of this turn runs, no key held */
     uint64_t turn;
@@ -265,7 +276,7 @@ struct message_query_reply {
 /*        type              payload        who may send it */
 #define MESSAGE_TABLE(ROW)                                              \
     ROW(HELLO,              none,          FROM_CHILD)                  \
-    ROW(ALIVE,              none,          FROM_CHILD)                  \
+    ROW(ALIVE,              alive,         FROM_CHILD)                  \
     ROW(LAST_WORDS,         last_words,    FROM_CHILD)                  \
     ROW(CONFIG,             config,        FROM_SUPERVISOR)             \
     ROW(PEER,               none,          FROM_SUPERVISOR)             \
@@ -318,6 +329,7 @@ struct message {
     struct message_header header;
     union {
         struct message_none none;
+        struct message_alive alive;
         struct message_config config;
         struct message_last_words last_words;
         struct message_seek seek;

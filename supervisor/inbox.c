@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/duration.h"
 #include "common/log.h"
 #include "supervisor/deeds.h"
 #include "supervisor/orders.h"
@@ -58,6 +59,9 @@ static void on_hello(struct supervisor *s, struct arrival *in)
         return;
     }
     child_ready(row, clock_now());
+    if (row->slot == SLOT_WORKER) {
+        s->lag = (struct lag){.late = false};
+    }
     deeds_send_config(s, row->slot);
     if (log_fd_get() >
         STDERR_FILENO) { /* it may have been opened anew since the child was started */
@@ -76,10 +80,34 @@ static void on_hello(struct supervisor *s, struct arrival *in)
 }
 
 /* That it was heard is all that matters. */
+static void judge_progress(struct supervisor *s, struct child_row *worker,
+                           const struct message_progress *progress)
+{
+    wall_ns wall = clock_wall();
+
+    switch (lag_step(&s->lag, progress, wall, clock_now())) {
+    case LAG_NONE:
+        return;
+    case LAG_SAY:
+        log_warn("scheduler_lags", "late=%s decisions=%" PRIu64,
+                 duration_text(wall - progress->next_due).is, progress->decisions);
+        return;
+    case LAG_OVER:
+        log_info("scheduler_caught_up", "decisions=%" PRIu64, progress->decisions);
+        return;
+    case LAG_RESTART:
+        log_error("scheduler_stuck", "late=%s decisions=%" PRIu64,
+                  duration_text(wall - progress->next_due).is, progress->decisions);
+        child_kill(worker, clock_now(), "its scheduler does not advance");
+        return;
+    }
+}
+
 static void on_alive(struct supervisor *s, struct arrival *in)
 {
-    (void)s;
-    (void)in;
+    if (in->row->slot == SLOT_WORKER) {
+        judge_progress(s, in->row, &in->m->u.alive.progress);
+    }
 }
 
 static void on_last_words(struct supervisor *s, struct arrival *in)
@@ -162,6 +190,7 @@ static void on_elected(struct supervisor *s, struct arrival *in)
 
 static void on_renewed(struct supervisor *s, struct arrival *in)
 {
+    judge_progress(s, in->row, &in->m->u.renewed.progress);
     deeds_election(s, &(struct election_event){.type = ELECTION_RENEWED,
                                                .turn = in->m->u.renewed.turn,
                                                .deadline = in->m->u.renewed.deadline});

@@ -26,6 +26,7 @@
 #include "supervisor/children.h"
 #include "supervisor/election.h"
 #include "supervisor/fence.h"
+#include "supervisor/lag.h"
 #include "supervisor/privileges.h"
 #include "supervisor/shutdown.h"
 
@@ -88,6 +89,7 @@ struct supervisor {
     char stop_reason[128];
     bool has_service;
     bool service_ended;
+    struct lag lag; /* of the present worker */
 
     struct privileges privileges;
     struct prng random;

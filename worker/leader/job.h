@@ -168,6 +168,7 @@ struct jobs {
     struct run_world world;
     struct epoch epoch;
     wall_ns unknown_until; /* ticks until then may have been run without a trace */
+    uint64_t decisions;    /* that were carried out */
     uint64_t run_number;   /* of the last run; unique in the life of the worker */
     struct prng random;
 

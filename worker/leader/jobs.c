@@ -207,6 +207,18 @@ static void carry_out(struct jobs *jobs, const struct scheduler_decision *decisi
     }
 }
 
+struct message_progress jobs_progress(const struct jobs *jobs)
+{
+    const struct asking *a = &jobs->asking;
+
+    return (struct message_progress){
+        .next_due = scheduler_next_due(&jobs->scheduler),
+        .decisions = jobs->decisions,
+        .leads = jobs->scheduler.phase == SCHEDULER_LEADING,
+        .waits = !jobs->scheduler.ledger_up || a->question != ASK_NOTHING,
+    };
+}
+
 enum went { WENT_ON, WENT_IDLE, WENT_BUSY };
 
 static enum went decide(struct jobs *jobs)
@@ -217,6 +229,7 @@ static enum went decide(struct jobs *jobs)
     if (decision.verdict == SCHEDULER_NOTHING) {
         return WENT_IDLE;
     }
+    jobs->decisions++;
     carry_out(jobs, &decision);
     return decision.verdict == SCHEDULER_BUSY ? WENT_BUSY : WENT_ON;
 }

@@ -15,6 +15,7 @@
 
 #include "common/config.h"
 #include "common/identity.h"
+#include "common/message.h"
 #include "common/process_tree.h"
 #include "common/scoreboard.h"
 #include "worker/leader/ledger.h"
@@ -57,6 +58,9 @@ void jobs_begin(struct jobs *jobs, struct epoch epoch, struct ledger *ledger,
                 wall_ns unknown_until);
 struct ledger_events jobs_ledger_events(struct jobs *jobs);
 void jobs_forget_ledger(struct jobs *jobs);
+
+/* jobs_progress - how the schedule goes on, for the supervisor to judge. */
+struct message_progress jobs_progress(const struct jobs *jobs);
 
 /* jobs_requests_came - somebody has asked for something: look at the ledger's requests. */
 void jobs_requests_came(struct jobs *jobs);

@@ -192,7 +192,9 @@ static void send_elected(struct leader *l)
 
 static void send_renewed(struct leader *l)
 {
-    struct message m = {.u.renewed = {.turn = l->turn.number, .deadline = l->turn.deadline}};
+    struct message m = {.u.renewed = {.turn = l->turn.number,
+                                      .deadline = l->turn.deadline,
+                                      .progress = jobs_progress(l->jobs)}};
 
     (void)tell(l, MESSAGE_RENEWED, &m, -1);
 }

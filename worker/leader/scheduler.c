@@ -465,6 +465,15 @@ bool scheduler_is_over(const struct scheduler *s, mono_ns mono)
     return s->known == 0 && (!s->ledger_up || heap_first(&s->job_alarms) == NULL);
 }
 
+wall_ns scheduler_next_due(const struct scheduler *s)
+{
+    const struct heap_item *tick = heap_first(&s->ticks);
+    const struct heap_item *start = heap_first(&s->starts);
+    wall_ns at = tick != NULL ? ((const struct scheduler_job *)tick->owner)->next_tick : WALL_NEVER;
+
+    return start != NULL && start->key < at ? start->key : at;
+}
+
 wall_ns scheduler_wake_wall(const struct scheduler *s)
 {
     const struct heap_item *tick = s->ledger_up ? heap_first(&s->ticks) : NULL;

@@ -338,6 +338,10 @@ bool scheduler_would_skip(const struct scheduler_job *job);
 /* scheduler_is_over - a drain or an end has come to its end: no run, and none to come. */
 bool scheduler_is_over(const struct scheduler *s, mono_ns mono);
 
+/* scheduler_next_due - the instant of what is to be started or recorded next; WALL_NEVER: nothing.
+ */
+wall_ns scheduler_next_due(const struct scheduler *s);
+
 /* When to ask again, if nothing else happens. */
 wall_ns scheduler_wake_wall(const struct scheduler *s);
 mono_ns scheduler_wake_mono(const struct scheduler *s);

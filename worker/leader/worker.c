@@ -129,7 +129,9 @@ static void on_alive(void *ctx)
 {
     struct worker *w = ctx;
 
-    (void)channel_send(&w->child->up, MESSAGE_ALIVE, NULL, -1);
+    struct message m = {.u.alive = {.progress = jobs_progress(w->leader.jobs)}};
+
+    (void)channel_send(&w->child->up, MESSAGE_ALIVE, &m, -1);
     leader_publish(&w->leader);
     timer_arm(&w->alive, child_alive_at(w->child, clock_now()));
 }
