@@ -96,10 +96,18 @@ void world_up(void)
     cr_assert_eq(setenv("TEST", pid, 1), 0);
     world.cfg = (struct config){
         .pgbaton = {.instance = "test"},
-        .election = {.name = "main"},
+        .election = {.name = "main"}, /* without an election there is no ledger */
         .jobs_enabled = true,
+        .runs = {.max_running = 100},
         .jobs = world.job_list,
     };
+}
+
+void world_forget_ledger(void)
+{
+    jobs_forget_ledger(world.jobs);
+    ledger_close(world.ledger);
+    world.ledger = NULL;
 }
 
 /* A test that failed left in the middle. */
@@ -122,6 +130,7 @@ void world_down(void)
     char command[100];
 
     end_all();
+    world_forget_ledger();
     if (jobs_idle(world.jobs)) {
         jobs_free(world.jobs);
     }
@@ -146,18 +155,36 @@ struct config_job *world_add(const char *name, struct schedule schedule, const c
         .command = scripts[row],
         .words = words[row],
         .grace = DUR_S(30),
+        .overlap = OVERLAP_SKIP,
+        .missed = MISSED_ONCE,
+        .missed_window = DUR_S(86400),
+        .missed_max = 100,
         .umask = -1,
         .nice = INT_MIN,
         .enabled = true,
         .hash = row + 1,
     };
+    world.job_list[row].success_codes.bits[0] = 1; /* 0 */
     return &world.job_list[row];
+}
+
+void world_begin_term(struct epoch epoch)
+{
+    const struct ledger_options options = {.config = &world.cfg};
+    const struct ledger_events events = jobs_ledger_events(world.jobs);
+
+    world_forget_ledger();
+    world.idle = 0;
+    world.ledger = ledger_open(world.loop, &options, &events);
+    cr_assert_not_null(world.ledger);
+    ledger_begin(world.ledger, epoch);
+    jobs_begin(world.jobs, epoch, world.ledger, 0);
 }
 
 void world_begin(void)
 {
     jobs_configure(world.jobs, &world.cfg);
-    jobs_begin(world.jobs, (struct epoch){1, 7});
+    world_begin_term((struct epoch){1, 7});
 }
 
 const char *world_log(void)

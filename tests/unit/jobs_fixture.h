@@ -19,6 +19,7 @@ enum { WORLD_JOBS = 8 };
 struct world {
     struct ev_loop *loop;
     struct jobs *jobs;
+    struct ledger *ledger; /* of the term; NULL: none yet */
     struct scoreboard *board;
     int board_fd;
     ev_io signals;
@@ -47,8 +48,10 @@ void world_down(void);
 /* One more job of the configuration; the caller changes what is particular about it. */
 struct config_job *world_add(const char *name, struct schedule schedule, const char *script);
 
-/* Epoch 1.7 begins with these jobs. */
+/* Epoch 1.7 begins with these jobs; another term begins with what is configured. */
 void world_begin(void);
+void world_begin_term(struct epoch epoch);
+void world_forget_ledger(void); /* when it is over; world_down() does it too */
 
 /* What was logged until now; does it contain this text? */
 const char *world_log(void);

@@ -126,8 +126,7 @@ Test(jobs, a_new_term_can_begin_after_the_old)
     world_begin();
     world_wait_for_log("text=\"1.7\"\n");
     world_drain(DUR_S(5), DUR_S(10));
-    world.idle = 0;
-    jobs_begin(world.jobs, (struct epoch){2, 1});
+    world_begin_term((struct epoch){2, 1});
     world_wait_for_log("text=\"2.1\"\n");
     world_drain(DUR_S(5), DUR_S(10));
 }
@@ -240,6 +239,7 @@ Test(jobs, no_descriptor_leaks)
     world_begin();
     world_wait_for_file("tenth");
     world_drain(DUR_S(10), DUR_S(20));
+    world_forget_ledger();
     cr_expect_eq(open_descriptors(), before);
 }
 
