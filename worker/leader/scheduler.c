@@ -94,6 +94,7 @@ void scheduler_replace(struct scheduler *s, struct scheduler_job **jobs, size_t 
         }
     }
     assert(with_runs == s->known); /* a run that was left out would never be stopped */
+    s->look_at_waiting = true;     /* by other policies there may be room */
 }
 
 bool scheduler_is_paused(const struct scheduler *s, const struct scheduler_job *job)
@@ -125,6 +126,7 @@ static unsigned stop_all(struct scheduler *s, struct scheduler_job *job, enum st
             scheduler_stop_at(s, run, mono);
             stopped++;
         } else if (!scheduler_has_process(run)) {
+            run->why = why;
             run->unwanted = true;
             look_now(s, run);
             stopped++;
@@ -144,11 +146,35 @@ static void stop_services(struct scheduler *s, struct scheduler_job *job, enum s
     }
 }
 
+static bool has_service_run(const struct scheduler_job *job)
+{
+    for (const struct scheduler_run *run = job->runs; run != NULL; run = run->next) {
+        if (run->is_service) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void scheduler_serve(struct scheduler *s, struct scheduler_job *job, mono_ns at)
+{
+    if (s->phase != SCHEDULER_LEADING || !is_service(job) || !job->enabled ||
+        has_service_run(job)) {
+        return;
+    }
+    if (!job->known) {
+        job->starts_when_known = true;
+    } else if (!scheduler_is_paused(s, job)) {
+        scheduler_set_job_alarm(s, job, at);
+    }
+}
+
 void scheduler_define(struct scheduler *s, struct scheduler_job *job, bool changed, wall_ns wall,
                       mono_ns mono)
 {
     if (!job->enabled || changed) {
         scheduler_set_job_alarm(s, job, MONO_NEVER);
+        job->starts_when_known = false;
     }
     if (!job->enabled) {
         (void)stop_all(s, job, STOP_REMOVED, mono);
@@ -157,10 +183,9 @@ void scheduler_define(struct scheduler *s, struct scheduler_job *job, bool chang
         job->given_up = false;
     }
     scheduler_follow(s, job, wall);
-    if (s->phase == SCHEDULER_LEADING && job->enabled && changed && is_service(job) &&
-        job->holding == 0) {
+    if (changed) {
         backoff_reset(&job->restart);
-        scheduler_set_job_alarm(s, job, mono);
+        scheduler_serve(s, job, mono);
     }
 }
 
@@ -173,9 +198,10 @@ void scheduler_know(struct scheduler *s, struct scheduler_job *job, wall_ns last
     job->last_tick = last_tick;
     job->unknown_until = unknown_until;
     scheduler_follow(s, job, wall);
-    if (scheduler_is_paused(s, job) && is_service(job)) {
-        scheduler_set_job_alarm(s, job, MONO_NEVER);
+    if (job->starts_when_known && !(is_service(job) && scheduler_is_paused(s, job))) {
+        scheduler_set_job_alarm(s, job, 0);
     }
+    job->starts_when_known = false;
 }
 
 void scheduler_ledger(struct scheduler *s, bool up, wall_ns wall)
@@ -206,17 +232,22 @@ static void pause_service(struct scheduler *s, struct scheduler_job *job, mono_n
     if (scheduler_is_paused(s, job)) {
         scheduler_set_job_alarm(s, job, MONO_NEVER);
         stop_services(s, job, STOP_PAUSED, mono);
-    } else if (job->enabled && job->holding == 0) {
+    } else {
         backoff_reset(&job->restart);
-        scheduler_set_job_alarm(s, job, mono);
+        scheduler_serve(s, job, mono);
     }
 }
 
 void scheduler_pause(struct scheduler *s, struct scheduler_job *job, bool paused, mono_ns mono)
 {
     if (job != NULL) {
-        job->paused = paused;
-        pause_service(s, job, mono);
+        if (job->paused != paused) {
+            job->paused = paused;
+            pause_service(s, job, mono);
+        }
+        return;
+    }
+    if (s->all_paused == paused) { /* a service that waits for its restart goes on waiting */
         return;
     }
     s->all_paused = paused;
@@ -236,9 +267,11 @@ void scheduler_begin(struct scheduler *s, wall_ns wall, mono_ns mono)
     assert(s->known == 0);
 
     (void)wall;
+    (void)mono;
     s->phase = SCHEDULER_LEADING;
     s->drain_until = MONO_NEVER;
     s->over_by = MONO_NEVER;
+    s->no_time_left = false;
     s->ledger_up = false;
     s->no_ledger_until = 0;
     s->all_paused = false;
@@ -249,9 +282,8 @@ void scheduler_begin(struct scheduler *s, wall_ns wall, mono_ns mono)
         job->known = false;
         job->paused = false;
         job->given_up = false;
-        if (job->enabled && (job->schedule.kind == SCHEDULE_ELECTED || is_service(job))) {
-            scheduler_set_job_alarm(s, job, mono);
-        }
+        job->starts_when_known =
+            job->enabled && (job->schedule.kind == SCHEDULE_ELECTED || is_service(job));
     }
 }
 
@@ -262,6 +294,7 @@ static void forget_starts(struct scheduler *s)
         struct scheduler_job *job = s->jobs[i];
 
         scheduler_forget_gap(s, job);
+        job->starts_when_known = false;
         scheduler_set_job_alarm(s, job, MONO_NEVER);
         for (struct scheduler_run *run = job->runs; run != NULL; run = run->next) {
             look_now(s, run);
@@ -281,12 +314,25 @@ mono_ns scheduler_kill_limit(const struct scheduler *s)
     return s->over_by == MONO_NEVER ? MONO_NEVER : s->over_by - SCHEDULER_KILL_MARGIN;
 }
 
+/* When a run of a @released job is told to stop: its grace counts within what is left, but takes no
+ * more than half of that. */
+mono_ns scheduler_release_limit(const struct scheduler *s, dur_ns grace, mono_ns mono)
+{
+    dur_ns left = scheduler_kill_limit(s) - mono;
+    dur_ns cut = grace < left / 2 ? grace : left / 2;
+
+    if (scheduler_kill_limit(s) == MONO_NEVER) {
+        return MONO_NEVER;
+    }
+    return scheduler_later(mono, scheduler_kill_limit(s) - cut);
+}
+
 static void drain_run(struct scheduler *s, struct scheduler_run *run, mono_ns mono)
 {
     mono_ns until = scheduler_earlier(s->drain_until, scheduler_kill_limit(s));
 
     if (s->phase == SCHEDULER_RELEASING) {
-        until = scheduler_kill_limit(s);
+        until = scheduler_release_limit(s, run->run_grace, mono);
     }
     if (run->stage == RUN_GOING) {
         scheduler_stop_at(s, run, run->is_service ? mono : scheduler_later(mono, until));
@@ -361,16 +407,25 @@ void scheduler_rest(struct scheduler *s)
 }
 
 /* DRAINING is over when the last run has ended: then the @released jobs have their turn. */
-static void advance(struct scheduler *s, mono_ns mono)
+static void release(struct scheduler *s, mono_ns mono)
 {
-    if (s->phase != SCHEDULER_DRAINING || s->running > 0) {
-        return;
-    }
     s->phase = SCHEDULER_RELEASING;
     for (size_t i = 0; i < s->count; i++) {
-        if (s->jobs[i]->enabled && s->jobs[i]->schedule.kind == SCHEDULE_RELEASED) {
-            scheduler_set_job_alarm(s, s->jobs[i], mono);
+        struct scheduler_job *job = s->jobs[i];
+
+        if (job->enabled && job->known && job->schedule.kind == SCHEDULE_RELEASED) {
+            scheduler_set_job_alarm(s, job, mono);
         }
+    }
+}
+
+static void advance(struct scheduler *s, mono_ns mono)
+{
+    if (s->phase == SCHEDULER_DRAINING && s->running == 0) {
+        release(s, mono);
+    }
+    if (s->phase == SCHEDULER_RELEASING && mono >= scheduler_kill_limit(s)) {
+        s->no_time_left = true;
     }
 }
 
@@ -488,14 +543,16 @@ mono_ns scheduler_wake_mono(const struct scheduler *s)
     const struct heap_item *run = heap_first(&s->run_alarms);
     const struct heap_item *job = s->ledger_up ? heap_first(&s->job_alarms) : NULL;
     mono_ns at = run != NULL ? run->key : MONO_NEVER;
-    bool more = s->ledger_up && s->phase == SCHEDULER_LEADING &&
+    bool starts = s->phase == SCHEDULER_LEADING || s->phase == SCHEDULER_RELEASING;
+    bool more = s->ledger_up && starts &&
                 (s->first_gap != NULL || (s->look_at_waiting && s->first_waiting != NULL));
 
     if (more) {
         return 0;
     }
     at = job != NULL && job->key < at ? job->key : at;
-    if (s->phase == SCHEDULER_RELEASING && s->known > 0) { /* it does not wait beyond that */
+    if (s->phase == SCHEDULER_RELEASING && s->known > 0 && !s->no_time_left) {
+        /* it does not wait beyond that */
         at = scheduler_earlier(at, scheduler_kill_limit(s));
     }
     return at;

@@ -143,6 +143,7 @@ struct scheduler_job {
     wall_ns unknown_until; /* see gap.h */
     wall_ns next_tick;     /* its claim is due when the heap says */
     bool in_gap;
+    bool starts_when_known; /* @elected or a service: its start waits for what the ledger has */
     struct gap gap;
     struct scheduler_job *next_gap;
     struct backoff restart;
@@ -167,8 +168,9 @@ struct scheduler_run {
     bool settled; /* the ledger has been told all there is to tell of it */
     bool holds;   /* counts for overlap, mutex and max_running */
     bool is_service;
+    bool at_release;      /* made when the term ended: of a @released job */
     bool unwanted;        /* to be dropped, whatever else */
-    enum stop_reason why; /* it is told to stop */
+    enum stop_reason why; /* it is told to stop, or is unwanted */
 
     /* Timeout and grace as they were when it started. */
     mono_ns started_at;
@@ -201,6 +203,7 @@ struct scheduler {
     struct scheduler_job *last_gap;
     mono_ns drain_until;
     mono_ns over_by;
+    bool no_time_left; /* the last moment for @released jobs has been seen to pass */
     struct prng random;
 };
 

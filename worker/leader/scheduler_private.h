@@ -31,8 +31,11 @@ static inline bool scheduler_has_process(const struct scheduler_run *run)
 /* scheduler.c */
 mono_ns scheduler_kill_limit(const struct scheduler *s); /* the last moment at which a run may be
                                                              killed so that it is dead in time */
+mono_ns scheduler_release_limit(const struct scheduler *s, dur_ns grace, mono_ns mono);
 bool scheduler_is_paused(const struct scheduler *s, const struct scheduler_job *job);
 void scheduler_set_job_alarm(struct scheduler *s, struct scheduler_job *job, mono_ns at);
+/* scheduler_serve - start the service at that moment, unless it is none, or has a run already. */
+void scheduler_serve(struct scheduler *s, struct scheduler_job *job, mono_ns at);
 
 /* scheduler_ticks.c */
 void scheduler_follow(struct scheduler *s, struct scheduler_job *job, wall_ns wall);

@@ -118,6 +118,7 @@ void scheduler_add(struct scheduler *s, struct scheduler_run *run, struct schedu
         .made_up = about->made_up,
         .settled = about->settled,
         .is_service = about->origin == ORIGIN_SERVICE,
+        .at_release = s->phase == SCHEDULER_RELEASING,
         .timeout_at = MONO_NEVER,
     };
     heap_item_init(&run->start, run);
@@ -153,14 +154,25 @@ static void forget(struct scheduler *s, struct scheduler_run *run)
 
 void scheduler_remove(struct scheduler *s, struct scheduler_run *run)
 {
+    struct scheduler_job *job = run->job;
+
     assert(!scheduler_has_process(run));
     forget(s, run);
+    if (job->alarm.key == MONO_NEVER) { /* a service must not end with a run that never began */
+        scheduler_serve(s, job, 0);
+    }
+}
+
+/* What the term's own end is for may start then; of all others nothing does. */
+static bool may_start(const struct scheduler *s, const struct scheduler_run *run)
+{
+    return s->phase == SCHEDULER_LEADING || (s->phase == SCHEDULER_RELEASING && run->at_release &&
+                                             run->job->schedule.kind == SCHEDULE_RELEASED);
 }
 
 void scheduler_granted(struct scheduler *s, struct scheduler_run *run)
 {
-    bool at_once =
-        run->unwanted || (s->phase != SCHEDULER_LEADING && s->phase != SCHEDULER_RELEASING);
+    bool at_once = run->unwanted || !may_start(s, run);
 
     assert(run->stage == RUN_ASKED);
     run->stage = RUN_GRANTED;
@@ -190,10 +202,28 @@ static void replace(struct scheduler *s, struct scheduler_run *by, mono_ns mono)
             run->why = STOP_REPLACED;
             scheduler_stop_at(s, run, mono);
         } else if (run->stage == RUN_WAITING && run->origin != ORIGIN_RETRY) {
+            run->why = STOP_REPLACED;
             run->unwanted = true;
             heap_put(&s->starts, &run->start, INT64_MIN);
         }
     }
+}
+
+/* One of several missed ticks that are made up for runs after the others, whatever overlap says. */
+static bool is_after_another(const struct scheduler_run *run)
+{
+    const struct scheduler_run *other = run->made_up ? run->job->runs : NULL;
+
+    while (other != NULL && (other == run || !other->made_up || !other->holds)) {
+        other = other->next;
+    }
+    return other != NULL;
+}
+
+static bool stands_in_line(const struct scheduler_run *run)
+{
+    return run->job->policy.overlap == OVERLAP_ALLOW ? is_after_another(run)
+                                                     : run->job->holding > 0;
 }
 
 /* Its job's other runs stand in the way, or do not. */
@@ -201,10 +231,14 @@ static enum admission by_overlap(struct scheduler *s, struct scheduler_run *run,
                                  const char **ret_reason)
 {
     const struct scheduler_job *job = run->job;
-    bool patient = run->made_up || run->origin == ORIGIN_RETRY || run->origin == ORIGIN_RERUN;
+    bool patient = run->made_up || run->is_service || run->origin == ORIGIN_RETRY ||
+                   run->origin == ORIGIN_RERUN;
 
     *ret_reason = "overlap";
-    if ((job->holding == 0 && job->waiting == 0) || job->policy.overlap == OVERLAP_ALLOW) {
+    if (job->policy.overlap == OVERLAP_ALLOW) {
+        return is_after_another(run) || (run->made_up && job->waiting > 0) ? ADMIT_WAITS : ADMIT;
+    }
+    if (job->holding == 0 && job->waiting == 0) {
         return ADMIT;
     }
     if (patient) {
@@ -277,20 +311,16 @@ static struct scheduler_decision admit(struct scheduler *s, struct scheduler_run
         .verdict = SCHEDULER_WAIT, .job = run->job, .run = run, .reason = reason};
 }
 
-static bool is_handed_over(const struct scheduler *s)
-{
-    return s->phase != SCHEDULER_LEADING && s->phase != SCHEDULER_RELEASING;
-}
-
 /* Its moment in the heap of starts has come. */
 struct scheduler_decision scheduler_come_to(struct scheduler *s, struct scheduler_run *run,
                                             mono_ns mono)
 {
     heap_put(&s->starts, &run->start, WALL_NEVER);
     if (run->unwanted || !run->job->enabled) {
-        return drop(run, OUTCOME_CANCELLED, run->job->enabled ? "cancelled" : "removed");
+        return drop(run, OUTCOME_CANCELLED,
+                    stop_reason_name(run->job->enabled ? run->why : STOP_REMOVED));
     }
-    if (is_handed_over(s) || (s->phase == SCHEDULER_RELEASING && run->stage != RUN_GRANTED)) {
+    if (!may_start(s, run)) {
         return (struct scheduler_decision){
             .verdict = SCHEDULER_HAND_OVER, .job = run->job, .run = run};
     }
@@ -305,15 +335,13 @@ struct scheduler_decision scheduler_come_to(struct scheduler *s, struct schedule
 
 static bool has_room(const struct scheduler *s, const struct scheduler_run *run)
 {
-    const struct scheduler_job *job = run->job;
-
-    return run->settled && !run->unwanted &&
-           (job->holding == 0 || job->policy.overlap == OVERLAP_ALLOW) && no_room(s, run) == NULL;
+    return run->settled && !run->unwanted && may_start(s, run) && !stands_in_line(run) &&
+           no_room(s, run) == NULL;
 }
 
 bool scheduler_look_at_waiting(struct scheduler *s, struct scheduler_decision *out)
 {
-    if (!s->look_at_waiting || !s->ledger_up || s->phase != SCHEDULER_LEADING) {
+    if (!s->look_at_waiting || !s->ledger_up) {
         return false;
     }
     for (struct scheduler_run *run = s->first_waiting; run != NULL; run = run->next_waiting) {
@@ -417,10 +445,7 @@ void scheduler_started(struct scheduler *s, struct scheduler_run *run, mono_ns m
 
     mono_ns stop = run->timeout_at;
     if (s->phase == SCHEDULER_RELEASING) {
-        /* Its grace counts within what is left, but takes no more than half of that. */
-        dur_ns left = scheduler_kill_limit(s) - mono;
-        dur_ns grace = policy->grace < left / 2 ? policy->grace : left / 2;
-        stop = scheduler_earlier(stop, scheduler_later(mono, scheduler_kill_limit(s) - grace));
+        stop = scheduler_earlier(stop, scheduler_release_limit(s, policy->grace, mono));
     }
     heap_put(&s->run_alarms, &run->alarm, stop);
 }
@@ -428,16 +453,11 @@ void scheduler_started(struct scheduler *s, struct scheduler_run *run, mono_ns m
 static void restart_service(struct scheduler *s, struct scheduler_job *job, enum stop_reason why,
                             mono_ns mono)
 {
-    if (s->phase != SCHEDULER_LEADING || !job->enabled || scheduler_is_paused(s, job) ||
-        job->schedule.kind != SCHEDULE_ALWAYS) {
-        return;
-    }
     if (why == STOP_NOT || why == STOP_TIMEOUT) {
-        scheduler_set_job_alarm(s, job,
-                                scheduler_after(mono, backoff_next(&job->restart, &s->random)));
+        scheduler_serve(s, job, scheduler_after(mono, backoff_next(&job->restart, &s->random)));
     } else { /* it did not end by itself */
         backoff_reset(&job->restart);
-        scheduler_set_job_alarm(s, job, mono);
+        scheduler_serve(s, job, mono);
     }
 }
 
@@ -454,7 +474,7 @@ void scheduler_ended(struct scheduler *s, struct scheduler_run *run, mono_ns mon
         }
     }
     forget(s, run);
-    if (was_service && job->holding == 0) {
+    if (was_service) {
         restart_service(s, job, run->why, mono);
     }
 }

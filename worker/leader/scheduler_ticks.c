@@ -42,7 +42,7 @@ static void begin_gap(struct scheduler *s, struct scheduler_job *job, wall_ns wa
         .paused = scheduler_is_paused(s, job),
         .unknown_until = job->unknown_until,
         .reruns = job->policy.on_interrupt == INTERRUPT_RERUN,
-        .reason = s->no_ledger_until > job->last_tick ? "no ledger" : "no leader",
+        .reason = s->no_ledger_until >= job->next_tick ? "no ledger" : "no leader",
     };
 
     heap_put(&s->ticks, &job->tick, WALL_NEVER);
@@ -109,7 +109,8 @@ bool scheduler_gap_step(struct scheduler *s, struct scheduler_decision *out)
             scheduler_forget_gap(s, job);
             job->unknown_until = 0;
             scheduler_follow(s, job, job->gap.until);
-            break;
+            out->verdict = SCHEDULER_BUSY; /* its next tick may be due already */
+            return true;
         }
     }
     return false;
@@ -147,11 +148,15 @@ bool scheduler_tick_due(struct scheduler *s, wall_ns wall, struct scheduler_deci
     while (s->ledger_up && (item = heap_first(&s->ticks)) != NULL && item->key <= wall) {
         struct scheduler_job *job = item->owner;
 
-        if (s->phase != SCHEDULER_LEADING && job->next_tick > wall) {
+        bool passed =
+            wall - job->next_tick > SCHEDULER_LATE || job->next_tick <= job->unknown_until;
+
+        if (job->next_tick > wall && (s->phase != SCHEDULER_LEADING || passed)) {
             heap_put(&s->ticks, &job->tick, job->next_tick); /* it was to be claimed ahead */
-        } else if (s->phase == SCHEDULER_LEADING && (wall - job->next_tick > SCHEDULER_LATE ||
-                                                     job->next_tick <= job->unknown_until)) {
+        } else if (passed && s->phase == SCHEDULER_LEADING) {
             begin_gap(s, job, wall);
+        } else if (passed) { /* the next leader finds them, and the job's policy decides then */
+            heap_put(&s->ticks, &job->tick, WALL_NEVER);
         } else {
             *out = tick(s, job, wall);
             return true;
