@@ -422,14 +422,15 @@ Test(schedule, no_text_does_harm)
         for (size_t k = 0; k < length; k++) {
             text[k] = alphabet[prng_below(&random, sizeof(alphabet) - 1)];
         }
-        if (i % 3 != 0) { /* the right number of fields */
-            (void)snprintf(text, sizeof(text), "%.*s * * * *", 1 + i % 12, text[0] ? text : "1");
-            for (char *c = text; i % 3 == 1 && c - text < 1 + i % 12 && *c != '\0'; c++) {
-                *c = "0123456789*/,-"[(unsigned char)*c % 14];
+        if (i % 3 != 0) { /* the right number of fields, often of signs that fit */
+            char field[16] = "1";
+
+            for (size_t k = 0; k < (size_t)i % 7; k++) {
+                char c = i % 3 == 1 ? "0123456789*/,-"[prng_below(&random, 14)] : text[k];
+
+                field[k] = c == ' ' || c == '\t' || c == '\0' ? '1' : c;
             }
-            for (char *c = text; c - text < 1 + i % 12 && *c; c++) {
-                *c = *c == ' ' || *c == '\t' ? '1' : *c;
-            }
+            (void)snprintf(text, sizeof(text), "%s * * * *", field);
         }
         if (schedule_parse(text, &options, &s, reason, sizeof(reason)) == 0) {
             wall_ns at = schedule_next(&s, DUR_S(1767225600));
