@@ -163,25 +163,27 @@ static int understand(const struct next_options *options, struct next_question *
     return EXIT_CODE_DONE;
 }
 
-/* Why no clock starts it; NULL: one does. */
-static const char *not_by_the_clock(const struct schedule *schedule)
+/* Why there is nothing to print; NULL: there is. */
+static const char *why_none(const struct next_question *q)
 {
-    switch (schedule->kind) {
+    switch (q->schedule.kind) {
     case SCHEDULE_EVERY:
     case SCHEDULE_CRON:
     case SCHEDULE_AT:
-        return NULL;
+        return schedule_next(&q->schedule, q->from) == WALL_NEVER ? "has no instant after that time"
+                                                                  : NULL;
     case SCHEDULE_AFTER:
-        return schedule->any ? "it runs when the other job has ended"
-                             : "it runs when the other job has succeeded";
+        return q->schedule.any
+                   ? "is not started by a clock: it runs when the other job has ended"
+                   : "is not started by a clock: it runs when the other job has succeeded";
     case SCHEDULE_ALWAYS:
-        return "it runs for as long as an instance leads";
+        return "is not started by a clock: it runs for as long as an instance leads";
     case SCHEDULE_ELECTED:
-        return "it runs each time an instance becomes the leader";
+        return "is not started by a clock: it runs each time an instance becomes the leader";
     case SCHEDULE_RELEASED:
-        return "it runs when leadership ends gracefully";
+        return "is not started by a clock: it runs when leadership ends gracefully";
     case SCHEDULE_MANUAL:
-        return "it runs when it is told to";
+        return "is not started by a clock: it runs when it is told to";
     }
     return NULL;
 }
@@ -233,11 +235,8 @@ static void print_lines(const struct next_question *q)
 
 static int answer(const struct next_question *q, const struct next_options *options, bool json)
 {
-    const char *why = not_by_the_clock(&q->schedule);
+    const char *why = why_none(q);
 
-    if (why == NULL && schedule_next(&q->schedule, q->from) == WALL_NEVER) {
-        why = "there is no instant after that time";
-    }
     if (why == NULL && options->job == NULL && schedule_depends_on_name(options->schedule)) {
         (void)fprintf(stderr,
                       "pgbaton next: H and ~ are made from the job's name; these are of one "
@@ -246,7 +245,7 @@ static int answer(const struct next_question *q, const struct next_options *opti
     if (why != NULL) {
         (void)fprintf(stderr, "pgbaton next: '");
         print_safe(stderr, options->schedule);
-        (void)fprintf(stderr, "' is not due by the clock: %s\n", why);
+        (void)fprintf(stderr, "' %s\n", why);
     }
     if (json) {
         int code = print_json(q);

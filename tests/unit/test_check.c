@@ -10,7 +10,7 @@
 #include "common/array.h"
 #include "common/control.h"
 #include "supervisor/cli/check_budget.h"
-#include "supervisor/cli/commands.h"
+#include "tests/unit/command_fixture.h"
 #include "tests/unit/config_fixture.h"
 
 TestSuite(check, .init = config_fixture_up, .fini = config_fixture_down);
@@ -50,30 +50,7 @@ Test(check, connections)
 /* Runs the command on pgbaton.ini; what it printed is in *ret_out and *ret_err (free). */
 static int run(const char *const *words, char **ret_out, char **ret_err)
 {
-    struct command_line line = {.sources = {.file = "pgbaton.ini"},
-                                .argv = (char **)(uintptr_t)words};
-    int first = words[0] != NULL && strcmp(words[0], "--json") == 0 ? 1 : 0;
-    FILE *old_out = stdout;
-    FILE *old_err = stderr;
-    size_t out_size = 0;
-    size_t err_size = 0;
-
-    line.json = first == 1; /* as the dispatcher leaves it */
-    line.argv += first;
-    while (line.argv[line.argc] != NULL) {
-        line.argc++;
-    }
-    stdout = open_memstream(ret_out, &out_size);
-    stderr = open_memstream(ret_err, &err_size);
-    cr_assert(stdout != NULL && stderr != NULL);
-
-    int code = command_check(&line);
-
-    (void)fclose(stdout);
-    (void)fclose(stderr);
-    stdout = old_out;
-    stderr = old_err;
-    return code;
+    return command_fixture_run(command_check, words, ret_out, ret_err);
 }
 
 static const char *const no_words[] = {NULL};

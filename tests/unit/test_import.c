@@ -1,0 +1,180 @@
+/*
+ * `pgbaton import`: crontabs, and that what comes out is a configuration.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/array.h"
+#include "common/config_private.h"
+#include "common/control.h"
+#include "supervisor/cli/crontab.h"
+#include "tests/support/text.h"
+#include "tests/unit/command_fixture.h"
+#include "tests/unit/config_fixture.h"
+
+TestSuite(import, .init = config_fixture_up, .fini = config_fixture_down);
+
+/* What becomes of a crontab; the caller frees it. */
+static char *imported(const char *crontab, bool system, int expected_code, char **ret_err)
+{
+    const char *const words[] = {"crontab", system ? "--system" : NULL, NULL};
+    char *out = NULL;
+    char *err = NULL;
+
+    config_fixture_write("crontab", crontab);
+    int code = command_fixture_run(command_import, words, &out, &err);
+
+    cr_expect_eq(code, expected_code, "%d: %s", code, err);
+    if (ret_err != NULL) {
+        *ret_err = err;
+    } else {
+        cr_expect_str_empty(err);
+        free(err);
+    }
+    return out;
+}
+
+/* Read back, with a database: right, but for keys that this version does not have yet. */
+static struct config_result read_back(const char *sections)
+{
+    char *text = text_format("[database]\ndsn = none\n%s", sections);
+    struct config_result result;
+
+    config_fixture_write("pgbaton.ini", text);
+    free(text);
+    result = config_fixture_read_with(NULL, NULL);
+    for (size_t i = 0; i < result.problems.count; i++) {
+        cr_expect_not_null(strstr(result.problems.list[i].text, "not available in this version"),
+                           "%s\n%s", result.problems.list[i].text, sections);
+    }
+    return result;
+}
+
+static const char everything[] =
+    "# nightly things\n"
+    "SHELL=/bin/bash\n"
+    "PATH=/usr/local/bin:/usr/bin:/bin\n"
+    "MAILTO=\"ops@example.com\"\n"
+    "GREETING = \"it's a 'quote' \\\\ and  blanks\"\n"
+    "\n"
+    "*/15 * * * * /usr/local/bin/collect --all\n"
+    "30 2 1,15 * mon cd /srv && ./report.sh \"$X\" ; echo # no comment\n"
+    "0 0 * * 0 mail -s week boss%Dear boss,%it's done, 100\\% of it%\n"
+    "@reboot /usr/local/bin/warm-cache\n"
+    "@daily FOO=bar /usr/local/bin/collect\n"
+    "CRON_TZ=America/New_York\n"
+    "5 4 * * sun /usr/local/bin/collect\n"
+    "RANDOM_DELAY=45\n"
+    "0~30 4 * * * ''\n";
+
+Test(import, what_comes_out_is_right)
+{
+    char *out = imported(everything, false, EXIT_CODE_DONE, NULL);
+    struct config_result r = read_back(out);
+
+    cr_expect_eq(text_count(out, "\n[job "), 7);
+    free(out);
+    config_fixture_release(&r);
+}
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    const char *crontab;
+    bool system;
+    const char *has[6];
+} cases[] = {
+    {"what cron does without being asked", "0 3 * * * x", false,
+        {"[job x]\nschedule = 0 3 * * *\n", "\ncommand = x\n", "clean_environment = yes\n", "overlap = allow\n", "missed = skip\n"}},
+    {"blanks in all places", " \t 0  3\t* * *   x  y \n", false, {"schedule = 0  3\t* * *\n", "command = x  y\n"}},
+    {"no line feed at the end, a carriage return before it", "0 3 * * * x\r\n0 4 * * * y", false, {"command = x\n", "command = y\n"}},
+    {"variables hold for what is below them", "A=1\n0 3 * * * x\nA=2\n0 4 * * * y\n", false,
+        {"[job x]", "environment = A=1\n", "[job y]", "environment = A=2\n"}},
+    {"a value in quotes", "A = ' b '\n0 3 * * * x\n", false, {"environment = A=' b '\n"}},
+    {"a value with an equals sign and a hash", "A=b=c #d\n0 3 * * * x\n", false, {"environment = A='b=c #d'\n"}},
+    {"a command with an equals sign is no variable", "0 3 * * * A=b x\n", false, {"[job x]", "command = A=b x\n"}},
+    {"a shell", "SHELL=/bin/bash\n0 3 * * * x\n", false, {"shell = /bin/bash -c\n", "environment = SHELL=/bin/bash\n"}},
+    {"a home", "HOME=/srv/app\n0 3 * * * x\n", false, {"directory = /srv/app\n"}},
+    {"a mail", "MAILTO=me\n0 3 * * * x\n", false, {"# MAILTO: cron mailed the output to me; here it is in the log"}},
+    {"no mail", "MAILTO=\"\"\n0 3 * * * x\n", false, {"# MAILTO is empty: cron threw the output away"}},
+    {"input", "0 3 * * * cat%a%b\n", false, {"# what follows the first % was the command's input\ncommand = printf '%s\\n' 'a' 'b' | /bin/sh -c 'cat'\n"}},
+    {"a percent sign", "0 3 * * * date +\\%F\n", false, {"\ncommand = date +%F\n"}},
+    {"the start of a machine", "@reboot x\n", false, {"# @reboot: cron runs it when a machine starts; this runs each time an instance becomes the leader\nschedule = @elected\n"}},
+    {"a zone", "CRON_TZ=Europe/Berlin\n0 3 * * * x\n", false, {"zone = Europe/Berlin\n"}},
+    {"a delay", "RANDOM_DELAY=5\n0 3 * * * x\n", false, {"jitter = 5m\n"}},
+    {"a draw", "0~30 3 * * * x\n", false, {"# ~: cron draws anew", "schedule = 0~30 3 * * *\n"}},
+    {"a user", "17 * * * * root cd / && run-parts /etc/cron.hourly\n", true,
+        {"[job run-parts]", "command = cd / && run-parts /etc/cron.hourly\n", "user = root\n", "directory = /root\n"}},
+    {"one name each", "0 3 * * * /a/x\n0 4 * * * /b/x\n0 5 * * * x-2\n", false, {"[job x]", "[job x-2]", "[job x-2-2]"}},
+    {"a command without a name", "0 3 * * * ''\n", false, {"[job line-1]"}},
+    {"comments stay", "# why\n0 3 * * * x\n", false, {"\n# why\n"}},
+};
+/* clang-format on */
+
+Test(import, lines)
+{
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *out = imported(cases[i].crontab, cases[i].system, EXIT_CODE_DONE, NULL);
+        const char *at = out;
+        struct config_result r = read_back(out);
+
+        for (size_t k = 0; k < ARRAY_LEN(cases[i].has) && cases[i].has[k] != NULL; k++) {
+            at = strstr(k < 2 ? out : at, cases[i].has[k]);
+            cr_expect_not_null(at, "%s: no %s in %s", cases[i].title, cases[i].has[k], out);
+            at = at == NULL ? out : at;
+        }
+        free(out);
+        config_fixture_release(&r);
+    }
+}
+
+/* clang-format off */
+static const struct {
+    const char *crontab;
+    const char *why;
+} left_out[] = {
+    {"bad line\n", "line 1 is left out: it is neither NAME=VALUE nor five fields and a command"},
+    {"\n0 3 * * *\n", "line 2 is left out: "},
+    {"@daily\n", "line 1 is left out: "},
+    {"*/90 * * * * x\n", "line 1 is left out: minute '*/90': a step may be 1 to 59 here"},
+    {"0 0 31 2 * x\n", "line 1 is left out: '0 0 31 2 *' never comes"},
+    {"@fortnightly x\n", "line 1 is left out: '@fortnightly' is not a schedule"},
+    {"CRON_TZ=Mars/Base\n0 3 * * * x\n", "line 2 is left out: 'Mars/Base' is no time zone"},
+};
+/* clang-format on */
+
+Test(import, what_cannot_be_said_is_left_out_with_a_reason)
+{
+    for (size_t i = 0; i < ARRAY_LEN(left_out); i++) {
+        char *err = NULL;
+        char *out = imported(left_out[i].crontab, false, EXIT_CODE_FAILED, &err);
+        struct config_result r = read_back(out);
+
+        cr_expect_not_null(strstr(err, left_out[i].why), "%s: %s", left_out[i].crontab, err);
+        cr_expect_not_null(strstr(out, left_out[i].why), "%s: %s", left_out[i].crontab, out);
+        cr_expect_null(strstr(out, "\n[job"), "%s", out);
+        config_fixture_release(&r);
+        free(out);
+        free(err);
+    }
+}
+
+Test(import, wrong_use)
+{
+    static const char *const wrong[][3] = {{NULL}, {"a", "b", NULL}, {"--user", "a", NULL}};
+    static const char *const missing[] = {"not-there", NULL};
+    char *out = NULL;
+    char *err = NULL;
+
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        cr_expect_eq(command_fixture_run(command_import, wrong[i], &out, &err), EXIT_CODE_USAGE);
+        free(out);
+        free(err);
+    }
+    cr_expect_eq(command_fixture_run(command_import, missing, &out, &err), EXIT_CODE_FAILED);
+    cr_expect_not_null(strstr(err, "not-there: No such file or directory"), "%s", err);
+    free(out);
+    free(err);
+}
