@@ -78,9 +78,10 @@ static void create_schema(struct term_ledger *l)
     free(sql);
 }
 
+/* No table, no schema, or no column: an earlier version made it. */
 static bool has_no_schema(const PGresult *result)
 {
-    return has_state(result, "42P01") || has_state(result, "3F000");
+    return has_state(result, "42P01") || has_state(result, "3F000") || has_state(result, "42703");
 }
 
 static void opening_refused(struct term_ledger *l, const PGresult *result)
@@ -90,7 +91,7 @@ static void opening_refused(struct term_ledger *l, const PGresult *result)
     } else if (has_no_schema(result) && term_ledger_config(l)->database.create_schema &&
                !l->created) {
         create_schema(l);
-    } else if (has_no_schema(result) || has_state(result, "42703")) {
+    } else if (has_no_schema(result)) {
         term_opening_failed(
             l,
             "the tables of schema %s are missing or of another version: run `pgbaton init-db`: %s",
