@@ -2,11 +2,14 @@
 #include "worker/leader/term.h"
 
 #include <criterion/criterion.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/unit/config_fixture.h"
 #include "worker/database/lock_file.h"
+#include "worker/database/sqlite_file.h"
 
 TestSuite(term, .init = config_fixture_up, .fini = config_fixture_down, .timeout = 60);
 
@@ -180,4 +183,28 @@ Test(term, an_epoch_that_nobody_counted_up_to_opens_nothing_and_breaks_nothing)
     cr_expect_neq(strstr(world.failed, "no epoch to count on from"), NULL, "%s", world.failed);
     cr_expect_eq(in_file().epoch.number, UINT64_MAX, "what is there stays for whoever looks");
     end();
+}
+
+/* PATH.term was deleted, or is an old copy: the ledger refuses what it has seen, so that a term
+ * which repeated it would have none. */
+Test(term, of_a_file_comes_after_what_the_ledger_has_seen)
+{
+    static const char row[] = "INSERT INTO election (name, generation, number, incarnation,"
+                              " instance) VALUES ('main', 1, 9, '', '')";
+    const struct lock_term *const files[] = {NULL, &clean};
+    char text[SQLITE_FILE_TEXT_MAX];
+    struct sqlite_file file;
+
+    cr_assert_eq(sqlite_file_open("ledger", SQLITE_FILE_CREATE, &file, text, sizeof(text)), 0);
+    cr_assert_eq(sqlite3_exec(file.db, row, NULL, NULL, NULL), SQLITE_OK);
+    sqlite_file_close(&file);
+    for (unsigned i = 0; i < 2; i++) {
+        begin_after(files[i]);
+        run_until(1);
+        cr_expect_eq(world.opened.generation, 1);
+        cr_expect_eq(world.opened.number, 10);
+        end();
+        world.events = 0;
+        (void)unlink("ledger.term");
+    }
 }

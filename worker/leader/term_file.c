@@ -11,6 +11,8 @@
 #include "common/log.h"
 #include "common/timer.h"
 #include "worker/database/lock_file.h"
+#include "worker/database/sqlite_file.h"
+#include "worker/database/sqlite_term.h"
 
 struct term_file {
     struct term term;
@@ -42,9 +44,24 @@ static void failed(struct term_file *f, const char *what, int rc)
     f->term.events.on_failed(f->term.events.ctx, text);
 }
 
+/* PATH.term may be gone, or an old copy: what the ledger has seen is not repeated. Where it cannot
+ * be read it cannot be written either, and says so itself. */
+static struct epoch seen_by_ledger(const struct term_file *f)
+{
+    char text[SQLITE_FILE_TEXT_MAX];
+    struct epoch epoch = {0};
+
+    if (sqlite_term_read(path_of(f), f->term.options.config->election.name, &epoch, text,
+                         sizeof(text)) < 0) {
+        log_debug("ledger_epoch_unknown", "error=%s", log_text(text).is);
+    }
+    return epoch;
+}
+
 static void open_term(struct term_file *f)
 {
     const struct term_options *options = &f->term.options;
+    struct epoch stored = seen_by_ledger(f);
     int rc = lock_term_read(path_of(f), &f->previous);
 
     if (rc < 0 && rc != -ENOENT) {
@@ -53,15 +70,17 @@ static void open_term(struct term_file *f)
         return;
     }
     f->had_previous = rc == 0;
-    if (f->had_previous && !takeover_can_follow(f->previous.epoch)) {
-        failed(f, "there is no epoch to count on from in", -EINVAL);
+    if (f->had_previous) {
+        stored = epoch_later(stored, f->previous.epoch);
+    }
+    if (!takeover_can_follow(stored)) {
+        failed(f, "there is no epoch to count on from in the ledger, or in", -EINVAL);
         return;
     }
     /* Unknown until it was looked at. */
     f->wait_until = f->had_previous && !f->previous.ended ? MONO_NEVER : 0;
     f->ours = (struct lock_term){
-        .epoch = term_next(&f->term, f->had_previous ? f->previous.epoch : (struct epoch){0},
-                           options->server),
+        .epoch = term_next(&f->term, stored, options->server),
         .incarnation = options->incarnation,
         .lease = options->config->election.lease,
     };
