@@ -281,6 +281,7 @@ static int say_answer(const struct order *order, const json_t *answer)
     bool done = json_is_true(json_object_get(answer, "done"));
     const char *text = run_text(answer, "text");
     const char *run = run_text(answer, "run");
+    const char *leader = run_text(answer, "leader");
 
     if (order->json && !order->wait) {
         json_t *said = json_pack(
@@ -298,6 +299,11 @@ static int say_answer(const struct order *order, const json_t *answer)
         (void)fputc('\n', stdout);
     } else if (!order->json) {
         print_sentences(stdout, text == NULL ? "done" : text);
+        if (leader != NULL) {
+            (void)fputs("by the leader, ", stdout);
+            print_safe(stdout, leader);
+            (void)fputc('\n', stdout);
+        }
     }
     int code = ask_flush();
     return done ? code : EXIT_CODE_FAILED;
