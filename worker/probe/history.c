@@ -79,6 +79,14 @@ static const struct record_column answer_columns[] = {
 };
 /* clang-format on */
 
+/* The server's session has other things to do in between; nobody waits for the file. */
+enum { JOBS_PAGE_POSTGRES = 500, JOBS_PAGE_SQLITE = 1000000 };
+
+uint32_t history_jobs_page(enum history_dialect dialect)
+{
+    return dialect == HISTORY_POSTGRES ? JOBS_PAGE_POSTGRES : JOBS_PAGE_SQLITE;
+}
+
 /* A statement being written. */
 struct writing {
     enum history_dialect dialect;
@@ -139,22 +147,32 @@ static void of_job(struct writing *w, int election, int job)
     (void)fprintf(w->to, "FROM %srun WHERE election = $%d AND job = $%d", w->schema, election, job);
 }
 
+/* The names of jobs by a step from one to the next, not by reading all runs; from .word on, which
+ * is the last name of the page before. */
 static void write_jobs(struct writing *w)
 {
     const char *s = w->schema;
+    const char *above = w->query->word[0] == '\0' ? ">=" : ">"; /* '' stands for all jobs */
+    int from = value(w, w->query->word);
+    uint32_t page = history_jobs_page(w->dialect);
 
     (void)fprintf(
         w->to,
-        /* the names of jobs by a step from one to the next, not by reading all runs */
-        "WITH RECURSIVE j(job) AS (SELECT min(job) FROM %srun WHERE election = $1 UNION ALL "
-        "SELECT (SELECT min(x.job) FROM %srun x WHERE x.election = $1 AND x.job > j.job) "
-        "FROM j WHERE j.job IS NOT NULL), "
-        "o AS (SELECT job, sum(CASE WHEN outcome = 'running' THEN 1 ELSE 0 END) AS running, "
-        "sum(CASE WHEN outcome IN ('queued', 'retrying') THEN 1 ELSE 0 END) AS waiting "
-        "FROM %srun WHERE election = $1 AND outcome IN " OPEN_OUTCOMES " GROUP BY job), "
-        "n AS (SELECT job FROM j WHERE job IS NOT NULL UNION "
-        "SELECT job FROM %sjob_state WHERE election = $1) SELECT ",
-        s, s, s, s);
+        "WITH RECURSIVE j(job, i) AS (SELECT min(job), 1 FROM %srun WHERE election = $1 "
+        "AND job %s $%d UNION ALL SELECT (SELECT min(x.job) FROM %srun x WHERE x.election = $1 "
+        "AND x.job > j.job), j.i + 1 FROM j WHERE j.job IS NOT NULL AND j.i < %" PRIu32 "), ",
+        s, above, from, s, page);
+    (void)fprintf(w->to,
+                  "o AS (SELECT job, sum(CASE WHEN outcome = 'running' THEN 1 ELSE 0 END) "
+                  "AS running, sum(CASE WHEN outcome IN ('queued', 'retrying') THEN 1 ELSE 0 END) "
+                  "AS waiting FROM %srun WHERE election = $1 AND job %s $%d "
+                  "AND outcome IN " OPEN_OUTCOMES " GROUP BY job), ",
+                  s, above, from);
+    (void)fprintf(w->to,
+                  "n AS (SELECT job FROM (SELECT job FROM j WHERE job IS NOT NULL UNION "
+                  "SELECT job FROM %sjob_state WHERE election = $1 AND job %s $%d) names "
+                  "ORDER BY job LIMIT %" PRIu32 ") SELECT ",
+                  s, above, from, page);
     columns(w, job_columns, ARRAY_LEN(job_columns));
     (void)fprintf(w->to,
                   " FROM n LEFT JOIN o ON o.job = n.job "
@@ -162,7 +180,7 @@ static void write_jobs(struct writing *w)
                   "LEFT JOIN %srun r ON r.election = $1 AND r.id = (SELECT x.id FROM %srun x "
                   "WHERE x.election = $1 AND x.job = n.job "
                   "AND x.outcome NOT IN ('queued', 'claimed', 'retrying') "
-                  "ORDER BY x.scheduled_at DESC, x.attempt DESC LIMIT 1)",
+                  "ORDER BY x.scheduled_at DESC, x.attempt DESC LIMIT 1) ORDER BY n.job",
                   s, s, s);
 }
 

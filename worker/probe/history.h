@@ -36,6 +36,10 @@ struct history_question {
  */
 int history_question(enum history_dialect dialect, const struct config *cfg,
                      const struct message_query *query, wall_ns now, struct history_question *ret);
+/* history_jobs_page - so many rows at most answer QUERY_JOBS; where there are as many, .word = the
+ * name of the last one asks for those that follow. */
+uint32_t history_jobs_page(enum history_dialect dialect);
+
 void history_release(struct history_question *q);
 
 #endif

@@ -75,6 +75,7 @@ struct shell {
     struct message_fenced fenced;
     struct questions questions; /* of the monitor; the first one is being asked */
     struct record record;       /* what a row of its answer has */
+    json_t *rows;               /* the pages that came so far; NULL: none */
 };
 
 /* postgres_want - ask that as soon as the session is idle. */

@@ -28,6 +28,8 @@ void query_drop_all(struct shell *pg)
         answer_unknown(&pg->probe->peer, query, QUERY_DOWN, "");
         questions_take(&pg->questions);
     }
+    json_decref(pg->rows);
+    pg->rows = NULL;
 }
 
 /* Sends it. False: it cannot be asked, and that is answered. */
@@ -76,19 +78,17 @@ static const char *cell(void *ctx, size_t column, size_t *ret_size)
     return PQgetvalue(at->result, at->row, (int)column);
 }
 
-/* NULL: out of memory. */
-static json_t *rows_of(const struct record *record, const PGresult *result)
+/* False: out of memory. */
+static bool add_rows(json_t *rows, const struct record *record, const PGresult *result)
 {
-    json_t *rows = json_array();
     struct place at = {.result = result};
 
     for (; at.row < PQntuples(result); at.row++) {
         if (json_array_append_new(rows, record_row(record, cell, &at)) == -1) {
-            json_decref(rows);
-            return NULL;
+            return false;
         }
     }
-    return rows;
+    return true;
 }
 
 /* SQLSTATE of a table, schema or column that is not there, and of one that we may not use. */
@@ -117,23 +117,56 @@ static void answer_error(struct shell *pg, const struct message_query *query,
     answer_unknown(&pg->probe->peer, query, QUERY_FAILED, text);
 }
 
-void query_on_answer(struct shell *pg, PGresult *result)
+/* The rows that came, after those that came before. True: the next page is to be asked for. */
+static bool take_rows(struct shell *pg, struct message_query *query, const PGresult *result)
 {
-    struct message_query query = *questions_first(&pg->questions);
+    int count = PQntuples(result);
 
-    questions_take(&pg->questions);
-    if (questions_first(&pg->questions) != NULL) {
-        postgres_want(pg, WANT_QUERY);
+    pg->rows = pg->rows == NULL ? json_array() : pg->rows;
+    if (!add_rows(pg->rows, &pg->record, result)) {
+        json_decref(pg->rows);
+        pg->rows = NULL;
+        return false;
     }
+    if (query->kind != QUERY_JOBS || count < (int)history_jobs_page(HISTORY_POSTGRES)) {
+        return false;
+    }
+    const char *last = PQgetvalue(result, count - 1, 0);
+    if (strlen(last) >= sizeof(query->word)) { /* no configuration has such a name */
+        return false;
+    }
+    (void)snprintf(query->word, sizeof(query->word), "%s", last);
+    return true;
+}
+
+static void answer(struct shell *pg, const struct message_query *query, PGresult *result)
+{
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-        answer_error(pg, &query, result);
-    } else if (query.kind == QUERY_FLEET) {
-        answer_known(&pg->probe->peer, &query, fleet_instances(pg->probe->cfg, result));
+        answer_error(pg, query, result);
+    } else if (query->kind == QUERY_FLEET) {
+        answer_known(&pg->probe->peer, query, fleet_instances(pg->probe->cfg, result));
     } else {
-        if (query.kind == QUERY_REQUEST) {
+        if (query->kind == QUERY_REQUEST) {
             postgres_want(pg, WANT_NOTIFY);
         }
-        answer_known(&pg->probe->peer, &query, rows_of(&pg->record, result));
+        answer_known(&pg->probe->peer, query, pg->rows);
+        pg->rows = NULL; /* taken over */
+    }
+    json_decref(pg->rows);
+    pg->rows = NULL;
+}
+
+void query_on_answer(struct shell *pg, PGresult *result)
+{
+    struct message_query *query = questions_first(&pg->questions);
+    bool known = PQresultStatus(result) == PGRES_TUPLES_OK && query->kind != QUERY_FLEET;
+
+    if (!known || !take_rows(pg, query, result)) {
+        answer(pg, query, result);
+        questions_take(&pg->questions);
+    }
+    if (questions_first(&pg->questions) != NULL) {
+        postgres_want(pg, WANT_QUERY);
     }
 }
 

@@ -18,7 +18,7 @@ bool questions_put(struct questions *q, const struct message_query *query)
     return true;
 }
 
-const struct message_query *questions_first(const struct questions *q)
+struct message_query *questions_first(struct questions *q)
 {
     return q->count == 0 ? NULL : &q->list[q->first];
 }

@@ -28,7 +28,7 @@ struct questions {
 bool questions_put(struct questions *q, const struct message_query *query);
 
 /* questions_first - the oldest, where it stays until questions_take(); NULL: there is none. */
-const struct message_query *questions_first(const struct questions *q);
+struct message_query *questions_first(struct questions *q);
 void questions_take(struct questions *q);
 
 /* answer_known - rows is taken over; NULL: out of memory. */
