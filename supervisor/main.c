@@ -8,6 +8,7 @@
 #include "supervisor/children.h"
 #include "supervisor/cli/commands.h"
 #include "supervisor/cli/dispatch.h"
+#include "worker/sql/sql_job.h"
 
 static child_main *const mains[CHILD_SLOT_COUNT] = {
     [SLOT_PROBE] = probe_main,
@@ -93,6 +94,9 @@ int main(int argc, char **argv)
     children_wire(mains);
     if (argc > 1 && strcmp(argv[1], "--monitor") == 0) {
         return monitor_entry(argc, argv);
+    }
+    if (argc > 1 && strcmp(argv[1], SQL_JOB_ARGUMENT) == 0) {
+        return sql_job_entry();
     }
     return dispatch_run(commands, sizeof(commands) / sizeof(commands[0]), argc, argv);
 }

@@ -1,5 +1,6 @@
 /* exec_here.c - `pgbaton exec JOB`: the job's command, here and now, in this terminal. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,9 @@
 #include "worker/leader/account.h"
 #include "worker/leader/environment.h"
 #include "worker/leader/jobs.h"
+#include "worker/leader/run_sql.h"
 #include "worker/leader/spawn.h"
+#include "worker/sql/sql_job.h"
 
 /* Not a run of a term: a number that none of those has. */
 static char **build_environment(const struct config *cfg, const struct config_job *job,
@@ -25,12 +28,35 @@ static char **build_environment(const struct config *cfg, const struct config_jo
     return environment_build(cfg, job, account, &run, environ, reterr, size);
 }
 
+/* In this process: what it says comes back by a pipe, as from the process of a run. */
+static int exec_sql(const struct config *cfg, const struct config_job *job, char *reterr,
+                    size_t size)
+{
+    struct run_report report = {.result = ""};
+    struct run_sql sql;
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) == -1) {
+        (void)snprintf(reterr, size, "cannot make a pipe: %s", strerror(errno));
+        return EXIT_CODE_FAILED;
+    }
+    run_sql_init(&sql, cfg, job, NULL, "");
+
+    int code = sql_job_run(&sql.order, ends[1]);
+
+    (void)close(ends[1]);
+    run_sql_read(ends[0], &report);
+    (void)close(ends[0]);
+    (void)snprintf(reterr, size, "%s%s", code == EXIT_CODE_DONE ? report.result : report.reason,
+                   code == EXIT_CODE_DONE ? " (no leadership was asserted)" : "");
+    return code;
+}
+
 int jobs_exec_here(const struct config *cfg, const struct config_job *job, char *reterr,
                    size_t size)
 {
     if (job->action == ACTION_SQL) {
-        (void)snprintf(reterr, size, "statements are not run in this version");
-        return EXIT_CODE_FAILED;
+        return exec_sql(cfg, job, reterr, size);
     }
 
     struct account *account = account_find(job->user, reterr, size);

@@ -331,6 +331,11 @@ void jobs_turn_soon(struct jobs *jobs)
 
 /* ---- What the worker asks for. ---- */
 
+void jobs_server(struct jobs *jobs, const struct server_address *address)
+{
+    jobs->world.server = *address;
+}
+
 void jobs_begin(struct jobs *jobs, struct epoch epoch, struct ledger *ledger, wall_ns unknown_until)
 {
     struct asking *a = &jobs->asking;

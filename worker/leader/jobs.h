@@ -48,6 +48,9 @@ void jobs_free(struct jobs *jobs); /* asserts that none runs */
  */
 void jobs_configure(struct jobs *jobs, const struct config *cfg);
 
+/* jobs_server - where SQL jobs of the next term connect to: where the lock's session is. */
+void jobs_server(struct jobs *jobs, const struct server_address *address);
+
 /*
  * jobs_begin - the term is open and its wait over: start @elected and the
  * services, follow the schedule. The ledger was opened with jobs_ledger_events();
@@ -111,7 +114,8 @@ const char *jobs_containment(const struct jobs *jobs);
  * jobs_exec_here - `pgbaton exec JOB`: become the job's command, here and now,
  * with its user, directory, limits and environment (PGBATON_ATTEMPT=1,
  * PGBATON_EPOCH empty). Returns only on failure: an exit code, with the reason
- * in reterr.
+ * in reterr. Statements are run in this process, on the configured dsn, and no epoch is asserted:
+ * then it returns in any case, with what was done or why not in reterr.
  */
 int jobs_exec_here(const struct config *cfg, const struct config_job *job, char *reterr,
                    size_t size);

@@ -292,6 +292,7 @@ void leader_carry_out(struct leader *l, enum turn_action action)
         announce_wait(l);
         return;
     case TURN_BEGIN_JOBS:
+        jobs_server(l->jobs, &l->order.address);
         jobs_begin(l->jobs, l->turn.epoch, l->ledger, unknown_until(l));
         return;
     case TURN_DRAIN_JOBS:

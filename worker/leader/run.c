@@ -113,7 +113,20 @@ static int launch(struct run_world *world, struct run *run, const struct run_ord
         .error_fd = ends->error,
         .cgroup_fd = enter_cgroup(world, run),
     };
+    struct run_sql sql;
     int rc = -ECANCELED;
+
+    if (job->action == ACTION_SQL) {
+        run_sql_init(&sql, world->config, job, &world->server, order->epoch);
+        rc = run_sql_open(&sql, &run->report_fd);
+        if (rc < 0) {
+            (void)snprintf(reterr, size, "cannot hand its statements on: %s", strerror(-rc));
+            close_end(what.cgroup_fd);
+            return rc;
+        }
+        run_sql_spawn(&sql, &what);
+        rc = -ECANCELED;
+    }
 
     /* After everything that can take its time: files, the making of a cgroup. */
     if (order->may_start(order->ctx)) {
@@ -121,6 +134,9 @@ static int launch(struct run_world *world, struct run *run, const struct run_ord
         if (rc < 0) {
             spawn_explain(&what, &failure, reterr, size);
         }
+    }
+    if (job->action == ACTION_SQL) {
+        run_sql_close(&sql);
     }
     close_end(what.cgroup_fd);
     return rc;
@@ -180,6 +196,7 @@ const struct excerpt *run_excerpt(struct run *run)
         excerpt_file(run);
         close_end(run->file);
         run->file = -1;
+        run->report_fd = -1;
     }
     excerpt_settle(&run->excerpt);
     return &run->excerpt;
@@ -195,6 +212,7 @@ static void remove_cgroup(const struct run_world *world, struct run *run)
 static void forget(struct run *run)
 {
     close_end(run->file);
+    close_end(run->report_fd);
     excerpt_release(&run->excerpt);
     family_release(&run->family);
     free(run);
@@ -211,12 +229,8 @@ struct run *run_start(struct run_world *world, const struct run_order *order, vo
         (void)snprintf(reterr, size, "out of memory");
         return NULL;
     }
-    if (order->job->action == ACTION_SQL) {
-        (void)snprintf(reterr, size, "statements are not run in this version");
-        free(run);
-        return NULL;
-    }
     run->file = -1;
+    run->report_fd = -1;
     excerpt_init(&run->excerpt, (size_t)world->config->runs.output_limit);
     run->owner = owner;
     run->number = order->number;
@@ -230,8 +244,10 @@ struct run *run_start(struct run_world *world, const struct run_order *order, vo
         .scheduled_at = order->scheduled_at,
         .attempt = order->attempt,
     };
-    char **environment =
-        environment_build(world->config, order->job, order->account, &about, environ, reterr, size);
+    char **environment = order->job->action == ACTION_SQL
+                             ? run_sql_environment(world->config, order->job->name, reterr, size)
+                             : environment_build(world->config, order->job, order->account, &about,
+                                                 environ, reterr, size);
     if (environment == NULL) {
         free(run);
         return NULL;
@@ -320,6 +336,21 @@ void run_reaped(const struct run_world *world, struct run *run, const struct sna
 {
     look(world, run, now); /* the last while the number of the group can only be ours */
     run->reaped = true;
+    if (run->report_fd != -1) {
+        run_sql_read(run->report_fd, &run->report);
+        close_end(run->report_fd);
+        run->report_fd = -1;
+    }
+}
+
+const char *run_result(const struct run *run)
+{
+    return run->report.result;
+}
+
+const char *run_reason(const struct run *run)
+{
+    return run->report.reason;
 }
 
 bool run_is_gone(const struct run_world *world, struct run *run, const struct snapshot *now)

@@ -22,6 +22,7 @@
 #include "worker/leader/excerpt.h"
 #include "worker/leader/ledger.h"
 #include "worker/leader/output.h"
+#include "worker/leader/run_sql.h"
 #include "worker/leader/snapshot.h"
 
 struct run {
@@ -39,6 +40,8 @@ struct run {
     struct excerpt excerpt; /* of what it prints */
     int file;               /* output = FILE; -1: none */
     off_t file_from;        /* where it ended when the run began */
+    int report_fd;          /* of an SQL job; -1: none */
+    struct run_report report;
     bool in_cgroup;
     struct family family; /* of a run that was told to stop */
 };
@@ -48,6 +51,8 @@ struct run_world {
     const struct config *config;
     struct outputs outputs;
     struct cgroup cgroup;
+    struct server_address server; /* of the lock's session, for SQL jobs; all "": wherever the dsn
+                                     leads */
 };
 
 struct run_order {
@@ -95,6 +100,11 @@ bool run_is_gone(const struct run_world *world, struct run *run, const struct sn
  * Valid until run_free().
  */
 const struct excerpt *run_excerpt(struct run *run);
+
+/* run_result - of an SQL job that was reaped: what its last statement did, "UPDATE 42". run_reason
+ * - why it failed: "23505 duplicate key value violates ...". "": there is none. */
+const char *run_result(const struct run *run);
+const char *run_reason(const struct run *run);
 
 /* run_code - what a shell would call it: the exit code, or 128 + signal. */
 int run_code(const struct run *run);

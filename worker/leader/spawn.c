@@ -195,7 +195,13 @@ IN_CHILD static int become(struct launch *launch)
     if (what->directory != NULL && chdir(what->directory) == -1) {
         return fail(launch, SPAWN_DIRECTORY);
     }
-    if (syscall(SYS_close_range, 3U, ~0U, launch->parent != 0 ? 0U : CLOSE_RANGE_CLOEXEC) == -1) {
+    for (unsigned i = 0; i < what->handed_count; i++) {
+        if (dup2(what->handed[i], STDERR_FILENO + 1 + (int)i) == -1) {
+            return fail(launch, SPAWN_DESCRIPTORS);
+        }
+    }
+    if (syscall(SYS_close_range, 3U + what->handed_count, ~0U,
+                launch->parent != 0 ? 0U : CLOSE_RANGE_CLOEXEC) == -1) {
         return fail(launch, SPAWN_DESCRIPTORS);
     }
     reset_signals();
@@ -273,7 +279,11 @@ static char **find_paths(const char *word, const char *search)
 
 static int prepare(struct launch *launch)
 {
-    launch->paths = find_paths(launch->what->words[0], path_of(launch->what->environment));
+    const char *program = launch->what->program;
+
+    /* A program has a / in it, so that PATH is not asked. */
+    launch->paths = find_paths(program != NULL ? program : launch->what->words[0],
+                               path_of(launch->what->environment));
     if (launch->paths == NULL) {
         *launch->failure = (struct spawn_failure){.step = SPAWN_PREPARE, .error = ENOMEM};
         return -ENOMEM;
@@ -314,6 +324,10 @@ int spawn_start(const struct spawn *what, pid_t *ret_pid, struct spawn_failure *
     assert(what->output_fd == -1 || what->output_fd > STDERR_FILENO);
     assert(what->error_fd == -1 || what->error_fd > STDERR_FILENO);
     assert(what->words[0] != NULL);
+    assert(what->handed_count <= SPAWN_HANDED_MAX);
+    for (unsigned i = 0; i < what->handed_count; i++) {
+        assert(what->handed[i] > STDERR_FILENO + SPAWN_HANDED_MAX);
+    }
     assert(what->account != NULL);
 
     void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,

@@ -18,15 +18,21 @@
 
 #include "worker/leader/account.h"
 
+/* What a process may inherit beside 0, 1 and 2: they become 3, 4. */
+enum { SPAWN_HANDED_MAX = 2 };
+
 struct spawn {
-    char *const *words;       /* what to execute; words[0] is looked for in PATH of environment */
+    const char *program; /* what to execute; NULL: words[0], looked for in PATH of environment */
+    char *const *words;  /* its arguments, words[0] included */
     char *const *environment; /* NULL-terminated */
     const char *directory;    /* NULL: stay */
     const struct account *account;
-    int umask;     /* -1: stay */
-    int nice;      /* INT_MIN: stay */
-    int output_fd; /* becomes 1; -1: /dev/null. Stays the caller's */
-    int error_fd;  /* becomes 2; -1: /dev/null. Stays the caller's */
+    int umask;                    /* -1: stay */
+    int nice;                     /* INT_MIN: stay */
+    int output_fd;                /* becomes 1; -1: /dev/null. Stays the caller's */
+    int error_fd;                 /* becomes 2; -1: /dev/null. Stays the caller's */
+    int handed[SPAWN_HANDED_MAX]; /* each above 4; they stay the caller's */
+    unsigned handed_count;
     int cgroup_fd; /* cgroup.procs of the cgroup to enter; -1: none. Stays the caller's */
 };
 

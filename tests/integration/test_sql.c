@@ -1,0 +1,256 @@
+/*
+ * SQL jobs: a process and a connection of their own, fenced by the epoch, cancelled in the server.
+ */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/fleet.h"
+#include "tests/support/text.h"
+
+TestSuite(sql, .timeout = 180);
+
+static struct fleet fleet;
+static PGconn *dba;
+static struct outcome told;
+
+#define A (&fleet.member[0])
+#define B (&fleet.member[1])
+
+/* One instance that leads, with these jobs beside the diary's; the table t is there before. */
+static void begin(const char *jobs)
+{
+    fleet_make(&fleet, 1, NULL);
+    dba = server_connect(&fleet.pg, "dba");
+    server_do(dba, "CREATE TABLE t (a int PRIMARY KEY); GRANT ALL ON t TO baton");
+    fleet_add_jobs(&fleet, NULL, jobs);
+    fleet_begin(&fleet);
+}
+
+static void finish(void)
+{
+    PQfinish(dba);
+    fleet_check(&fleet);
+}
+
+/* A fact of the database, asked again and again. */
+static bool is_true(void *sql)
+{
+    const char *value = server_scalar(dba, sql);
+
+    return value != NULL && strcmp(value, "t") == 0;
+}
+
+static void wait_for_fact(const char *sql)
+{
+    cr_assert(wait_until(is_true, (void *)(uintptr_t)sql, WAIT_LIMIT), "%s\n%s", sql,
+              text_tail(A->log));
+}
+
+#define SLEEPS                                                                                     \
+    "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1000)%' AND state = "   \
+    "'active' AND pid <> pg_backend_pid()"
+#define SLEEPS_NO_MORE                                                                             \
+    "SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1000)%' AND pid <> "    \
+    "pg_backend_pid()"
+
+Test(sql, rows_notices_and_errors_are_what_it_prints)
+{
+    begin("[job rows]\nschedule = @elected\n"
+          "sql = INSERT INTO t VALUES (1), (2); SELECT a, NULL, 'x' || a FROM t ORDER BY a;\n"
+          "    DO $$ BEGIN RAISE NOTICE 'a word'; END $$\n"
+          "[job bad]\nschedule = @elected\nsql = INSERT INTO t VALUES (7), (7)\n"
+          "[job many]\nschedule = @elected\nsql = SELECT g FROM generate_series(1, 1005) g\n");
+
+    instance_wait(A, "output", "job=rows stream=stdout text=\"1||x1\"");
+    instance_wait(A, "output", "job=rows stream=stdout text=\"2||x2\"");
+    instance_wait(A, "output", "job=rows stream=stderr text=\"NOTICE:  a word\"");
+    instance_wait(A, "job_ended", "job=rows");
+    instance_wait_text(A, "duplicate key value violates unique constraint");
+    instance_wait(A, "job_ended", "job=bad");
+    instance_wait(A, "output", "5 more rows are not shown");
+    instance_wait(A, "job_ended", "job=many");
+    cr_expect_eq(instance_logged(A, "output", "job=many stream=stdout"), 1000);
+    cr_expect_eq(instance_logged(A, "job_ended", "outcome=failed"), 1, "one of the three");
+    cr_expect_str_eq(server_scalar(dba, "SELECT count(*) FROM t"), "2",
+                     "all of a failed one is undone");
+    finish();
+}
+
+Test(sql, it_runs_in_the_term_and_as_the_role_that_is_asked_for)
+{
+    begin("[job who]\nschedule = @elected\nsql_role = worker\n"
+          "sql = INSERT INTO seen SELECT current_user, session_user,\n"
+          "    current_setting('statement_timeout'), current_setting('application_name'), "
+          "current_setting('search_path')\n"
+          "[job lone]\nschedule = every 200ms\nsql_role = worker\nsql_transaction = no\n"
+          "sql = VACUUM seen;\n");
+    server_do(dba, "CREATE ROLE worker; GRANT worker TO baton; ALTER ROLE baton SET "
+                   "statement_timeout = '50ms'; ALTER ROLE baton SET search_path = public, extra; "
+                   "CREATE TABLE seen (who text, login text, t text, app text, path text); "
+                   "ALTER TABLE seen OWNER TO worker");
+    instance_wait(A, "job_ended", "job=who");
+    if (strcmp(server_scalar(dba, "SELECT count(*) FROM seen"), "0") == 0) { /* it came too early */
+        instance_mark(A);
+        instance_command(A, &told, "exec", "who", NULL);
+        cr_expect_eq(told.code, 0, "%s", told.err);
+    }
+    cr_expect_str_eq(server_scalar(dba, "SELECT who || ' ' || login || ' ' || t FROM seen"),
+                     "worker baton 0");
+    cr_expect_str_eq(server_scalar(dba, "SELECT path FROM seen"), "public, extra");
+    cr_expect_not_null(strstr(server_scalar(dba, "SELECT app FROM seen"), "pgbaton job "));
+    instance_mark(A);
+    instance_wait(A, "job_ended", "job=lone run=");
+    wait_for_fact("SELECT vacuum_count > 0 FROM pg_stat_user_tables WHERE relname = 'seen'");
+    finish();
+}
+
+Test(sql, a_timeout_cancels_the_statement_in_the_server)
+{
+    begin("[job slow]\nschedule = @elected\ntimeout = 2s\nsql = INSERT INTO t VALUES (1); SELECT "
+          "pg_sleep(1000)\n");
+
+    instance_wait(A, "job_started", "job=slow");
+    instance_wait(A, "job_ended", "outcome=timed_out");
+    cr_expect_eq(instance_logged(A, "job_ended", "code=143"), 1, "TERM was enough: %s",
+                 text_tail(A->log));
+    wait_for_fact(SLEEPS_NO_MORE);
+    cr_expect_str_eq(server_scalar(dba, "SELECT count(*) FROM t"), "0");
+    finish();
+}
+
+/* The server itself looks whether its client is there. */
+Test(sql, the_statement_of_a_process_that_was_killed_is_ended_too)
+{
+    begin("[job slow]\nschedule = @elected\nsql = SELECT pg_sleep(1000)\n");
+
+    wait_for_fact(SLEEPS);
+    pid_t process = instance_child(A, "sql job slow");
+    cr_assert_gt(process, 0);
+    cr_assert_eq(kill(process, SIGKILL), 0);
+    wait_for_fact(SLEEPS_NO_MORE);
+    instance_wait(A, "job_ended", "code=137");
+    finish();
+}
+
+/* It begins anew where this instance is elected again, so it is this backend that must be gone. */
+Test(sql, the_loss_of_leadership_cancels_the_statement)
+{
+    begin("[job slow]\nschedule = @elected\nsql = SELECT pg_sleep(1000)\nsql_transaction = no\n");
+
+    wait_for_fact(SLEEPS);
+    char *gone = text_format("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = %s",
+                             server_scalar(dba, "SELECT pid FROM pg_stat_activity WHERE query LIKE "
+                                                "'%pg_sleep(1000)%' AND pid <> pg_backend_pid()"));
+    server_do(dba, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND "
+                   "objsubid = 1 AND granted");
+    instance_wait(A, "lost", "");
+    wait_for_fact(gone);
+    free(gone);
+    finish();
+}
+
+#define COUNTERS "SELECT runs.last_value || '/' || lone_runs.last_value FROM runs, lone_runs"
+
+static bool two_are_over(void *ctx)
+{
+    (void)ctx;
+    return instance_logged(A, "job_ended", "code=74 outcome=failed") >= 2;
+}
+
+/* While it is being asserted, the term ends: as a leader's term does that is late. */
+Test(sql, an_epoch_that_is_over_runs_nothing)
+{
+    begin("[job both]\nschedule = every 300ms\nsql = SELECT nextval('runs')\n"
+          "[job alone]\nschedule = every 300ms\nsql = SELECT nextval('lone_runs')\n"
+          "sql_transaction = no\n");
+    server_do(dba, "CREATE SEQUENCE runs; CREATE SEQUENCE lone_runs; GRANT ALL ON runs, lone_runs "
+                   "TO baton");
+    wait_for_fact("SELECT runs.is_called AND lone_runs.is_called FROM runs, lone_runs");
+    PGconn *other = server_connect(&fleet.pg, "other");
+    server_do(other, "BEGIN; LOCK TABLE pgbaton.term IN ACCESS EXCLUSIVE MODE");
+    wait_for_fact("SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
+                  "query LIKE '%assert_leader%'");
+    char *before = text_format("%s", server_scalar(dba, COUNTERS));
+    server_do(other, "UPDATE pgbaton.term SET ended_at = clock_timestamp(); COMMIT");
+    PQfinish(other);
+
+    cr_expect(wait_until(two_are_over, NULL, WAIT_LIMIT), "%s", text_tail(A->log));
+    instance_wait_text(A, "epoch main/1.1 is over");
+    cr_expect_str_eq(server_scalar(dba, COUNTERS), before);
+    free(before);
+    finish();
+}
+
+Test(sql, what_would_leave_the_transaction_or_wait_for_ever_fails)
+{
+    begin("[job ends]\nschedule = manual\nsql = INSERT INTO t VALUES (1); COMMIT; SELECT 1\n"
+          "[job in]\nschedule = manual\nsql = COPY t FROM STDIN\n"
+          "[job out]\nschedule = manual\nsql = COPY t TO STDOUT\n"
+          "[job lone]\nschedule = manual\nsql = VACUUM t\n"
+          "[job norole]\nschedule = manual\nsql = SELECT 1\nsql_role = nobody\"\n"
+          "[job empty]\nschedule = manual\nsql = /* nothing */\n"
+          "[job update]\nschedule = manual\nsql = INSERT INTO t VALUES (8), (9); UPDATE t SET a = "
+          "a\n");
+    static const struct {
+        const char *job;
+        int code;
+        const char *says;
+    } cases[] = {
+        {"ends", 1, "the statements ended the transaction that they are in"},
+        {"in", 1, "COPY from and to the client is not possible in a job"},
+        {"out", 1, "COPY from and to the client is not possible in a job"},
+        {"lone", 1, "25001 VACUUM cannot run inside a transaction block"},
+        {"norole", 1, "role \"nobody\"\" does not exist"},
+        {"empty", 0, "no leadership was asserted"},
+        {"update", 0, "job update: UPDATE 3 (no leadership was asserted)"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        instance_command(A, &told, "exec", cases[i].job, NULL);
+        cr_expect_eq(told.code, cases[i].code, "%s: %d %s", cases[i].job, told.code, told.err);
+        cr_expect_not_null(strstr(told.err, cases[i].says), "%s: %s", cases[i].job, told.err);
+    }
+    finish();
+}
+
+static char *file_of(pid_t process, const char *name)
+{
+    char path[64];
+    static char text[65536];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)process, name);
+
+    FILE *from = fopen(path, "r");
+
+    cr_assert_not_null(from, "%s", path);
+    size_t length = fread(text, 1, sizeof(text) - 1, from);
+    cr_assert_eq(fclose(from), 0);
+    for (size_t i = 0; i < length; i++) {
+        text[i] = text[i] == '\0' ? '\n' : text[i];
+    }
+    text[length] = '\0';
+    return text;
+}
+
+Test(sql, neither_password_nor_statements_are_in_its_arguments_or_environment)
+{
+    static const char *const files[] = {"cmdline", "environ"};
+
+    begin("[job slow]\nschedule = @elected\nsql = SELECT pg_sleep(1000), 'not-to-be-seen'\n");
+    wait_for_fact(SLEEPS);
+    pid_t process = instance_child(A, "sql job slow");
+
+    cr_assert_gt(process, 0);
+    for (size_t i = 0; i < 2; i++) {
+        const char *text = file_of(process, files[i]);
+
+        cr_expect_null(strstr(text, SERVER_PASSWORD), "%s", text);
+        cr_expect_null(strstr(text, "not-to-be-seen"), "%s", text);
+        cr_expect_null(strstr(text, "PGBATON_DATABASE"), "%s", text);
+    }
+    finish();
+}
