@@ -93,7 +93,7 @@ struct change {
     char id[RUN_ID_MAX];
     char parent[RUN_ID_MAX];
     char job[JOB_NAME_MAX];
-    char reason[128];
+    char reason[256];
     char *result; /* owned, as the two below; NULL: none */
     char *head;
     char *tail;

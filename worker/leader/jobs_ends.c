@@ -142,6 +142,16 @@ static void keep_output(struct change *change, struct run *run)
     change->is.output_bytes = excerpt_total(excerpt);
 }
 
+static void keep_result(struct change *change, const struct run *run)
+{
+    const char *result = run_result(run);
+
+    if (result[0] != '\0') {
+        change->result = jobs_must_have(strdup(result));
+        change->is.result = change->result;
+    }
+}
+
 static void describe(struct change *change, const struct tick *tick, enum outcome outcome,
                      const char *reason)
 {
@@ -152,11 +162,14 @@ static void describe(struct change *change, const struct tick *tick, enum outcom
     change->is.code = run != NULL ? run_code(run) : -1;
     if (run != NULL) {
         keep_output(change, tick->run);
+        keep_result(change, run);
     }
     if (reason[0] != '\0' || run == NULL || outcome == OUTCOME_SUCCEEDED) {
         return;
     }
-    if (WIFSIGNALED(run->status)) {
+    if (run_reason(run)[0] != '\0') {
+        (void)snprintf(change->reason, sizeof(change->reason), "%s", run_reason(run));
+    } else if (WIFSIGNALED(run->status)) {
         (void)snprintf(change->reason, sizeof(change->reason), "signal %d", WTERMSIG(run->status));
     } else {
         (void)snprintf(change->reason, sizeof(change->reason), "exit code %d",
