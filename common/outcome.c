@@ -25,8 +25,7 @@ static const char *const origin_names[ORIGIN_COUNT] = {
 
 const char *outcome_name(enum outcome outcome)
 {
-    assert(outcome < OUTCOME_COUNT);
-    return outcome_names[outcome];
+    return (unsigned)outcome < OUTCOME_COUNT ? outcome_names[outcome] : "unknown";
 }
 
 enum outcome outcome_parse(const char *text)

@@ -29,8 +29,8 @@ enum outcome {
     OUTCOME_COUNT,
 };
 
-/* outcome_name - "queued", ...; "" for OUTCOME_NONE. outcome_parse - OUTCOME_NONE for what is none.
- */
+/* outcome_name - "queued", ...; "" for OUTCOME_NONE; "unknown" for a number that is none, which may
+ * come out of shared memory. outcome_parse - OUTCOME_NONE for what is none. */
 const char *outcome_name(enum outcome outcome);
 enum outcome outcome_parse(const char *text);
 

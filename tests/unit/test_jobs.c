@@ -47,12 +47,12 @@ Test(jobs, a_failed_start_says_why)
     world_add("wrong", elected, "true")->user = "no-such-user-here";
     world_add("file", elected, "true")->environment_file = "/nonexistent";
     world_begin();
-    world_wait_for_log("job_failed_to_start job=lost epoch=1.7 reason=\"cannot change to directory "
+    world_wait_for_log("job_failed_to_start job=lost run=1.7-1 epoch=1.7 reason=\"cannot change to directory "
                        "'/nonexistent': No such file or directory\"");
-    world_wait_for_log("job_failed_to_start job=wrong epoch=1.7 reason=\"cannot find user "
+    world_wait_for_log("job_failed_to_start job=wrong run=1.7-2 epoch=1.7 reason=\"cannot find user "
                        "'no-such-user-here': there is no such user\"");
     world_wait_for_log(
-        "job_failed_to_start job=file epoch=1.7 reason=\"cannot read environment_file "
+        "job_failed_to_start job=file run=1.7-3 epoch=1.7 reason=\"cannot read environment_file "
         "'/nonexistent': No such file or directory\"");
     world_drain(0, DUR_S(5));
 }
@@ -73,7 +73,7 @@ Test(jobs, a_tick_is_skipped_while_the_last_run_runs)
 {
     world_add("slow", often, "sleep 1000");
     world_begin();
-    world_wait_for_log("job_skipped job=slow scheduled_at=");
+    world_wait_for_log("job_skipped job=slow run=");
     cr_expect(world_has_logged("reason=overlap running=1.7-1"), "%s", world_log());
     cr_expect_eq(jobs_running(world.jobs), 1);
     world_kill_all();

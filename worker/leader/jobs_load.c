@@ -124,8 +124,8 @@ void jobs_take_state(struct jobs *jobs, const struct ledger_state *state)
 {
     const struct ledger_job_state *all = find_state(state, "");
 
-    if (jobs->ending != ENDING_NOT) {
-        return;
+    if (jobs->scheduler.phase != SCHEDULER_LEADING) {
+        return; /* it is over, or nearly so */
     }
     scheduler_pause(&jobs->scheduler, NULL, all != NULL && all->paused, clock_now());
     for (size_t i = 0; i < state->run_count; i++) {

@@ -267,7 +267,7 @@ void jobs_carry_out_start(struct jobs *jobs, struct tick *tick)
         .account = job->account,
         .epoch = epoch.is,
         .id = tick->id,
-        .number = ++jobs->run_number,
+        .number = ++jobs->process_number,
         .attempt = tick->plan.attempt,
         .scheduled_at = tick->plan.scheduled_at,
         .may_start = jobs->events.may_start,
