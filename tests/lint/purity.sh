@@ -20,9 +20,12 @@ harmless=$(printf '%s' "$harmless" | tr '\n' '|')
 bad=0
 objects=
 for name in $pure; do
-    if [ -e "$name.c" ]; then
-        objects="$objects $build/$name.o"
-    fi
+    # A file that was split has one header for its parts: scheduler.c, scheduler_runs.c, ...
+    for part in "$name.c" "${name}"_*.c; do
+        if [ "$part" = "$name.c" ] || [ ! -e "${part%.c}.h" ]; then
+            [ ! -e "$part" ] || objects="$objects $build/${part%.c}.o"
+        fi
+    done
 done
 ours=$(nm --defined-only -g $objects | awk 'NF == 3 { print $3 }' | sort -u | tr '\n' '|')
 
