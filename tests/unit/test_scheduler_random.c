@@ -388,6 +388,11 @@ static void know(struct scheduler_job *job)
     if (m.accounted[i] > m.p.wall + SCHEDULER_AHEAD) { /* as the shell does */
         m.accounted[i] = m.p.wall;
     }
+    if (one_in(4)) { /* it has no past */
+        m.accounted[i] = m.p.wall;
+        scheduler_know(&m.p.s, job, 0, 0, false, m.p.wall);
+        return;
+    }
     scheduler_know(&m.p.s, job, m.accounted[i], unknown, one_in(8), m.p.wall);
 }
 
@@ -437,6 +442,13 @@ static void step_clock(void)
     dur_ns by = (dur_ns)below((uint64_t)far);
 
     m.p.wall += one_in(2) ? by : -by;
+    for (size_t i = 0; i < JOBS; i++) {
+        struct scheduler_job *job = &m.p.jobs[i];
+
+        if (job->is_new && !job->in_gap && m.p.wall < m.accounted[i]) {
+            m.accounted[i] = m.p.wall;
+        }
+    }
     scheduler_clock_set(&m.p.s, m.p.wall);
 }
 

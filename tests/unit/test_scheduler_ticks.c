@@ -58,6 +58,19 @@ Test(scheduler_ticks, a_clock_that_steps_back_repeats_none)
     plan_release(&p);
 }
 
+Test(scheduler_ticks, a_clock_that_was_ahead_does_not_silence_a_job_without_a_past)
+{
+    struct plan p = plan_made(1);
+
+    p.wall += DUR_S(86400);
+    plan_begin(&p);
+    p.wall -= DUR_S(86400);
+    scheduler_clock_set(&p.s, p.wall);
+    struct scheduler_decision d = plan_expect(&p, "the clock is right now", 0, SCHEDULER_TICK);
+    cr_expect_eq(d.scheduled_at, DUR_S(1001));
+    plan_release(&p);
+}
+
 Test(scheduler_ticks, one_that_is_granted_before_the_clock_steps_back_waits_for_its_instant)
 {
     struct plan p = plan_made(1);

@@ -197,6 +197,7 @@ void scheduler_know(struct scheduler *s, struct scheduler_job *job, wall_ns last
     job->paused = paused;
     job->last_tick = last_tick;
     job->unknown_until = unknown_until;
+    job->is_new = false;
     scheduler_follow(s, job, wall);
     if (job->starts_when_known && !(is_service(job) && scheduler_is_paused(s, job))) {
         scheduler_set_job_alarm(s, job, 0);
@@ -218,8 +219,13 @@ void scheduler_ledger(struct scheduler *s, bool up, wall_ns wall)
 void scheduler_clock_set(struct scheduler *s, wall_ns wall)
 {
     for (size_t i = 0; i < s->count; i++) {
-        if (!s->jobs[i]->in_gap) {
-            scheduler_follow(s, s->jobs[i], wall);
+        struct scheduler_job *job = s->jobs[i];
+
+        if (job->is_new && !job->in_gap && wall < job->last_tick) {
+            job->last_tick = wall; /* nothing was decided that could be repeated */
+        }
+        if (!job->in_gap) {
+            scheduler_follow(s, job, wall);
         }
     }
 }
@@ -547,8 +553,8 @@ mono_ns scheduler_wake_mono(const struct scheduler *s)
     bool more = s->ledger_up && starts &&
                 (s->first_gap != NULL || (s->look_at_waiting && s->first_waiting != NULL));
 
-    if (more) {
-        return 0;
+    if (more || (s->phase == SCHEDULER_DRAINING && s->running == 0)) {
+        return 0; /* the next phase has nothing to wait for */
     }
     at = job != NULL && job->key < at ? job->key : at;
     if (s->phase == SCHEDULER_RELEASING && s->known > 0 && !s->no_time_left) {

@@ -142,6 +142,7 @@ struct scheduler_job {
     wall_ns last_tick;     /* the latest instant that was decided; 0: none yet */
     wall_ns unknown_until; /* see gap.h */
     wall_ns next_tick;     /* its claim is due when the heap says */
+    bool is_new;           /* no instant was decided: last_tick is when it was seen first */
     bool in_gap;
     bool starts_when_known; /* @elected or a service: its start waits for what the ledger has */
     struct gap gap;
@@ -259,7 +260,7 @@ void scheduler_run_room(struct scheduler *s, struct heap_item **starts, struct h
  * scheduler_define - the job's definition, after scheduler_replace(). changed
  * says that it is another one than before: a running service is stopped and
  * started again. A disabled job's runs are stopped. Of a schedule that is another
- * one the caller sets last_tick: it has no past.
+ * one the caller sets last_tick to 0: it has no past.
  */
 void scheduler_define(struct scheduler *s, struct scheduler_job *job, bool changed, wall_ns wall,
                       mono_ns mono);

@@ -22,6 +22,7 @@ void scheduler_follow(struct scheduler *s, struct scheduler_job *job, wall_ns wa
     }
     if (job->last_tick == 0) {
         job->last_tick = wall;
+        job->is_new = true;
     }
     job->next_tick = schedule_next(&job->schedule, job->last_tick);
     if (job->next_tick == WALL_NEVER || s->phase != SCHEDULER_LEADING) {
@@ -46,6 +47,7 @@ static void begin_gap(struct scheduler *s, struct scheduler_job *job, wall_ns wa
     };
 
     heap_put(&s->ticks, &job->tick, WALL_NEVER);
+    job->is_new = false;
     gap_begin(&job->gap, &rules, job->last_tick, wall);
     job->in_gap = true;
     job->next_gap = NULL;
@@ -130,6 +132,7 @@ static struct scheduler_decision tick(struct scheduler *s, struct scheduler_job 
 
     assert(job->next_tick > job->last_tick); /* a tick is never repeated, whatever the clock did */
     job->last_tick = job->next_tick;
+    job->is_new = false;
     scheduler_follow(s, job, wall);
     if (scheduler_is_paused(s, job)) {
         out.verdict = SCHEDULER_RECORD;
