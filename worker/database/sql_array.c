@@ -95,17 +95,16 @@ void sql_array_add_text(struct sql_array *a, const char *text, bool ascii_only)
     if (to == NULL) {
         return;
     }
-    memcpy(to, text, length);
     for (size_t i = 0; i < length;) {
         size_t character = utf8_length(text + i);
+        bool kept = character == 1 || (character > 1 && !ascii_only);
+        size_t bytes = character > 0 ? character : 1;
 
-        if (character == 0) {
-            to[i++] = '?';
-        } else if (character > 1 && ascii_only) {
-            memset(to + i, '?', character);
-            i += character;
-        } else {
-            i += character;
+        for (size_t end = i + bytes; i < end; i++) {
+            to[i] = '?';
+            if (kept) {
+                to[i] = text[i];
+            }
         }
     }
 }
