@@ -209,6 +209,17 @@ Test(ledger_sqlite_faults, a_log_that_was_deleted_is_noticed)
     loses_its_file(delete_log);
 }
 
+static void replace_log(void)
+{
+    delete_log();
+    config_fixture_write("ledger-wal", "");
+}
+
+Test(ledger_sqlite_faults, a_log_that_was_replaced_is_noticed)
+{
+    loses_its_file(replace_log);
+}
+
 Test(ledger_sqlite_faults, another_file_that_says_a_later_term_ends_ours)
 {
     struct sqlite_user u;
