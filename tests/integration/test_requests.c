@@ -325,6 +325,26 @@ Test(requests, and_questions_do_not_cost_the_seat)
     end();
 }
 
+/* Anybody may notify. A worker that does not read for a moment must not be taken for hung because
+ * of it. */
+Test(requests, a_flood_of_notifications_becomes_few_messages)
+{
+    begin();
+    stop_worker();
+    instance_mark(A);
+    for (size_t i = 0; i < 1000; i++) {
+        server_do(conn, "NOTIFY pgbaton, 'request main'");
+    }
+    continue_worker();
+    instance_wait(A, "requests", "epoch=1.1");
+    instance_command(B, &told, "jobs", NULL);
+    cr_expect_eq(told.code, 0, "%s", told.err);
+    cr_expect_lt(instance_logged(A, "requests", "epoch=1.1"), 250);
+    cr_expect(process_lives(worker));
+    cr_expect(instance_leads(A));
+    end();
+}
+
 /* clang-format off */
 static const struct {
     const char *title;

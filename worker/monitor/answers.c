@@ -28,7 +28,7 @@ static const char *why_no_ledger(const struct answers *a)
 }
 
 /* document is taken over; NULL: out of memory. */
-static void answer(struct answers *a, uint64_t ticket, json_t *document)
+static void send_document(struct answers *a, uint64_t ticket, json_t *document)
 {
     char *line =
         document == NULL ? NULL : json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(15));
@@ -71,7 +71,7 @@ static void answer_jobs(struct answers *a, uint64_t ticket, json_t *rows, const 
     json_put(&made, "jobs", jobs_view_document(&view));
     json_put(&made, "note", json_text(note));
     free(jobs);
-    answer(a, ticket, json_made(&made));
+    send_document(a, ticket, json_made(&made));
 }
 
 static void say_unknown(struct answers *a, uint64_t ticket, const struct query_answer *known)
@@ -123,7 +123,7 @@ static void answer_why(struct answers *a, uint64_t ticket, const struct message_
     json_put(&made, "asked_at", json_moment(query->at));
     json_put(&made, "policy", jobs_view_policy(a->config, query->job));
     json_put(&made, "runs", json_incref(rows));
-    answer(a, ticket, json_made(&made));
+    send_document(a, ticket, json_made(&made));
 }
 
 static void answer_run(struct answers *a, uint64_t ticket, const struct message_query *query,
@@ -132,7 +132,7 @@ static void answer_run(struct answers *a, uint64_t ticket, const struct message_
     char text[QUERY_WORD_MAX + 160];
 
     if (json_array_size(rows) > 0) {
-        answer(a, ticket, json_pack("{s:O}", "run", json_array_get(rows, 0)));
+        send_document(a, ticket, json_pack("{s:O}", "run", json_array_get(rows, 0)));
         return;
     }
     (void)snprintf(text, sizeof(text),
@@ -150,7 +150,7 @@ static void answer_request(struct answers *a, uint64_t ticket, const json_t *row
         control_say(a->control, ticket, EXIT_CODE_FAILED, "the request was not taken down");
         return;
     }
-    answer(
+    send_document(
         a, ticket,
         json_pack("{s:i, s:I, s:o}", "code", EXIT_CODE_DONE, "request", id, "leader", leader(a)));
 }
@@ -175,7 +175,7 @@ static void answer_answer(struct answers *a, uint64_t ticket, const struct messa
     json_put(&made, "run", json_text(json_string_value(json_object_get(row, "run"))));
     json_put(&made, "text", json_text(json_string_value(json_object_get(row, "text"))));
     json_put(&made, "leader", leader(a));
-    answer(a, ticket, json_made(&made));
+    send_document(a, ticket, json_made(&made));
 }
 
 static void on_known(void *ctx, uint64_t ticket, const struct message_query *query,
@@ -196,10 +196,10 @@ static void on_known(void *ctx, uint64_t ticket, const struct message_query *que
         answer_jobs(a, ticket, known->rows, NULL);
         return;
     case QUERY_HISTORY:
-        answer(a, ticket, json_pack("{s:O}", "runs", known->rows));
+        send_document(a, ticket, json_pack("{s:O}", "runs", known->rows));
         return;
     case QUERY_TERMS:
-        answer(a, ticket, json_pack("{s:O}", "terms", known->rows));
+        send_document(a, ticket, json_pack("{s:O}", "terms", known->rows));
         return;
     case QUERY_WHY:
         answer_why(a, ticket, query, known->rows);
@@ -277,15 +277,15 @@ void answers_take(struct answers *a, uint64_t ticket, const struct request *requ
     }
 }
 
-void answers_command(struct answers *a, const struct message_job_answer *done)
+void answers_command(struct answers *a, const struct message_job_answer *answer)
 {
     struct json_making made = {.object = json_object()};
 
-    json_put(&made, "code", json_integer(done->code));
+    json_put(&made, "code", json_integer(answer->code));
     json_put(&made, "answered", json_true());
-    json_put(&made, "done", json_boolean(done->code == EXIT_CODE_DONE));
-    json_put(&made, "run", done->run[0] == '\0' ? json_null() : json_text(done->run));
-    json_put(&made, "text", json_text(done->text));
+    json_put(&made, "done", json_boolean(answer->code == EXIT_CODE_DONE));
+    json_put(&made, "run", answer->run[0] == '\0' ? json_null() : json_text(answer->run));
+    json_put(&made, "text", json_text(answer->text));
     json_put(&made, "leader", json_text(a->config->pgbaton.instance));
-    answer(a, done->request, json_made(&made));
+    send_document(a, answer->request, json_made(&made));
 }

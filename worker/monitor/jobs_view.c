@@ -9,7 +9,9 @@
 
 static json_t *seconds(dur_ns length)
 {
-    return json_real((double)(length / DUR_MS(1)) / 1000.0);
+    int64_t ms = length / DUR_MS(1);
+
+    return json_real((double)ms / 1000.0);
 }
 
 /* Rows by the name of the job, borrowed; NULL: out of memory. */

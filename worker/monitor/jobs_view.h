@@ -33,8 +33,8 @@ json_t *jobs_view_document(const struct jobs_view *view);
 /* jobs_view_zone - the name of the zone that its schedule is read in. */
 const char *jobs_view_zone(const struct config_job *job);
 
-/* jobs_view_policy - what is configured for this job and explains its outcomes, a new reference;
- * JSON null: it is none of ours. */
-json_t *jobs_view_policy(const struct config *config, const char *job);
+/* jobs_view_policy - what is configured for the job of that name and explains its outcomes, a new
+ * reference; JSON null: it is none of ours. */
+json_t *jobs_view_policy(const struct config *config, const char *name);
 
 #endif

@@ -369,7 +369,7 @@ int history_question(enum history_dialect dialect, const struct config *cfg,
                      const struct message_query *query, wall_ns now, struct history_question *ret)
 {
     struct history_question q = {.values = {cfg->election.name}, .count = 1};
-    char schema[160] = "";
+    char schema[168] = ""; /* with its dot */
     size_t size = 0;
 
     int rc = check(dialect, query);
@@ -377,10 +377,12 @@ int history_question(enum history_dialect dialect, const struct config *cfg,
         return rc;
     }
     if (dialect == HISTORY_POSTGRES) {
-        if (schema_quote(cfg, schema, sizeof(schema) - 1) < 0) {
+        char quoted[160];
+
+        if (schema_quote(cfg, quoted, sizeof(quoted)) < 0) {
             return -EINVAL;
         }
-        (void)strcat(schema, ".");
+        (void)snprintf(schema, sizeof(schema), "%s.", quoted);
     }
     FILE *to = open_memstream(&q.sql, &size);
     if (to == NULL) {

@@ -13,8 +13,8 @@
 enum { MESSAGES_A_TURN = 16 };
 
 /* A flood of requests, or of notifications that only look like it, must not become one of
- * messages. */
-#define REQUESTS_APART DUR_MS(20)
+ * messages: a worker that does not read for a lease of 15 s has room for as many as come then. */
+#define REQUESTS_APART DUR_MS(100)
 
 static struct seat_rules rules_of(const struct config *cfg)
 {
