@@ -96,6 +96,7 @@ struct config_job {
     const char *command; /* ACTION_COMMAND: the text; ACTION_EXEC: the words as written; ACTION_SQL:
                             the statements */
     char **words;        /* what to exec, NULL-terminated: for command: shell words and the text */
+    char **shell;        /* its words, NULL-terminated: what runs command, and hooks */
     dur_ns timeout;      /* 0: none */
     dur_ns grace;
     const char *user;

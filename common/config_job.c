@@ -75,20 +75,18 @@ static void drop_default_action(struct building *b)
 }
 
 /* The shell's words and the text behind them. */
-static char **shell_words(struct config_memory *memory, const char *shell, const char *command)
+static char **shell_words(struct config_memory *memory, char *const *shell, const char *command)
 {
-    char **words = NULL;
     size_t count = 0;
-    char reason[64];
 
-    if (config_words_split(memory, shell, &words, &count, reason, sizeof(reason)) < 0) {
-        return NULL; /* no memory, or a shell that has been complained about */
+    while (shell != NULL && shell[count] != NULL) {
+        count++;
     }
 
     char **all = config_memory_take(memory, (count + 2) * sizeof(*all));
 
-    if (all != NULL) {
-        memcpy(all, words, count * sizeof(*all));
+    if (all != NULL && count > 0) {
+        memcpy(all, shell, count * sizeof(*all));
         /* execve() takes words that it does not change. */
         all[count] = (char *)(uintptr_t)command;
     }
@@ -130,13 +128,16 @@ static void set_action(struct building *b)
     size_t count = 0;
     char reason[64];
 
+    if (shell != NULL) { /* else it has been complained about */
+        (void)config_words_split(memory, shell, &b->job->shell, &count, reason, sizeof(reason));
+    }
     if (key == NULL) {
         return;
     }
     b->job->command = b->settings[row_index(key)].text;
     if (strcmp(key, "command") == 0) {
         b->job->action = ACTION_COMMAND;
-        b->job->words = shell == NULL ? NULL : shell_words(memory, shell, b->job->command);
+        b->job->words = shell_words(memory, b->job->shell, b->job->command);
     } else if (strcmp(key, "exec") == 0) {
         b->job->action = ACTION_EXEC;
         (void)config_words_split(memory, b->job->command, &b->job->words, &count, reason,

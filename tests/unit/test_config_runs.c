@@ -221,6 +221,9 @@ Test(config_runs, statements)
     cr_expect_eq(job->action, ACTION_SQL, "a job's own sql beats a default command");
     cr_expect_str_eq(job->command, "DELETE FROM t WHERE a < 'now; # -- '; SELECT 1");
     cr_expect_null(job->words);
+    cr_expect_str_eq(job->shell[0], "/bin/sh", "its hooks need one");
+    cr_expect_str_eq(job->shell[1], "-c");
+    cr_expect_null(job->shell[2]);
     cr_expect_str_eq(job->sql_role, "a-role");
     cr_expect_not(job->sql_transaction);
     config_free(cfg);

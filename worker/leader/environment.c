@@ -291,6 +291,9 @@ char **environment_build(const struct config *cfg, const struct config_job *job,
         put(&list, strdup(*word));
     }
     set_run(&list, cfg, job, run);
+    for (char *const *word = run->more; word != NULL && *word != NULL; word++) {
+        put(&list, strdup(*word));
+    }
     if (list.out_of_memory) {
         (void)snprintf(reterr, size, "out of memory");
         environment_free(list.words);

@@ -26,6 +26,7 @@ struct environment_run {
     const char *epoch; /* "1.7"; "" outside a term */
     wall_ns scheduled_at;
     unsigned attempt;
+    char *const *more; /* NAME=VALUE, NULL-terminated: counts before all the others; NULL: none */
 };
 
 /*

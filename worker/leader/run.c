@@ -243,6 +243,7 @@ struct run *run_start(struct run_world *world, const struct run_order *order, vo
         .epoch = order->epoch,
         .scheduled_at = order->scheduled_at,
         .attempt = order->attempt,
+        .more = order->more,
     };
     char **environment = order->job->action == ACTION_SQL
                              ? run_sql_environment(world->config, order->job->name, reterr, size)

@@ -63,6 +63,7 @@ struct run_order {
     uint64_t number;   /* unique in the life of the worker */
     unsigned attempt;
     wall_ns scheduled_at;
+    char *const *more;            /* of its environment: NAME=VALUE, NULL-terminated; NULL: none */
     bool (*may_start)(void *ctx); /* asked last of all, immediately before the fork */
     void *ctx;
 };
