@@ -151,3 +151,42 @@ Test(exec_here, says_why_it_cannot_start)
         cr_expect_str_eq(text, cases[i].reason, "%s", text);
     }
 }
+
+Test(exec_here, is_ended_after_its_timeout_with_all_below_it)
+{
+    char text[500];
+    struct config_job job = made("sh -c 'trap \"\" TERM; while :; do sleep 0.02; done' & "
+                                 "trap 'echo asked; wait' TERM; echo begun; wait; wait");
+
+    job.timeout = DUR_S(2); /* its shells have set their traps by then */
+    job.grace = DUR_MS(200);
+    cr_expect_eq(run(&job, "", text, sizeof(text)), 128 + SIGKILL);
+    cr_expect_not_null(strstr(text, "begun\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "asked\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "pgbaton exec: job backup: ended after its timeout of 2s\n"),
+                       "%s", text); /* its output has ended: nobody holds the pipe any more */
+}
+
+Test(exec_here, within_its_timeout_is_what_it_would_be_without)
+{
+    char text[500];
+    struct config_job job = made("read line; echo \"got $line\"; exit 3");
+
+    job.timeout = DUR_S(50);
+    cr_expect_eq(run(&job, "words\n", text, sizeof(text)), 3);
+    cr_expect_str_eq(text, "got words\n");
+    job = made("kill -USR1 $$");
+    job.timeout = DUR_S(50);
+    cr_expect_eq(run(&job, "", text, sizeof(text)), 128 + SIGUSR1);
+}
+
+Test(exec_here, a_failed_start_is_told_with_a_timeout_too)
+{
+    char text[500];
+    struct config_job job = made("true");
+
+    job.timeout = DUR_S(50);
+    job.directory = "/no/such/directory";
+    cr_expect_eq(run(&job, "", text, sizeof(text)), EXIT_CODE_FAILED);
+    cr_expect_not_null(strstr(text, "cannot change to directory"), "%s", text);
+}

@@ -11,6 +11,7 @@
 #include "supervisor/cli/commands.h"
 #include "worker/leader/account.h"
 #include "worker/leader/environment.h"
+#include "worker/leader/exec_limit.h"
 #include "worker/leader/jobs.h"
 #include "worker/leader/run_sql.h"
 #include "worker/leader/spawn.h"
@@ -55,6 +56,9 @@ static int exec_sql(const struct config *cfg, const struct config_job *job, char
 int jobs_exec_here(const struct config *cfg, const struct config_job *job, char *reterr,
                    size_t size)
 {
+    if (exec_limit(job, reterr, size) < 0) {
+        return EXIT_CODE_FAILED;
+    }
     if (job->action == ACTION_SQL) {
         return exec_sql(cfg, job, reterr, size);
     }

@@ -113,9 +113,9 @@ const char *jobs_containment(const struct jobs *jobs);
 /*
  * jobs_exec_here - `pgbaton exec JOB`: become the job's command, here and now,
  * with its user, directory, limits and environment (PGBATON_ATTEMPT=1,
- * PGBATON_EPOCH empty). Returns only on failure: an exit code, with the reason
- * in reterr. Statements are run in this process, on the configured dsn, and no epoch is asserted:
- * then it returns in any case, with what was done or why not in reterr.
+ * PGBATON_EPOCH empty), and ended when its timeout is over. Returns only on failure: an exit code,
+ * with the reason in reterr. Statements are run in this process, on the configured dsn, and no
+ * epoch is asserted: then it returns in any case, with what was done or why not in reterr.
  */
 int jobs_exec_here(const struct config *cfg, const struct config_job *job, char *reterr,
                    size_t size);

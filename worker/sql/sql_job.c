@@ -26,7 +26,7 @@ enum {
     KEEPALIVE_IDLE_S = 30,
     KEEPALIVE_INTERVAL_S = 10,
     KEEPALIVE_COUNT = 3,
-    CANCEL_LIMIT_S = 5, /* libpq waits without a limit */
+    CANCEL_LIMIT_S = 30, /* libpq waits without a limit; the job's grace is shorter most often */
 };
 
 #define EPOCH_OVER "PB001"
