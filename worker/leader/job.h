@@ -12,6 +12,7 @@
 
 #include "common/backoff.h"
 #include "common/timer.h"
+#include "worker/leader/hook.h"
 #include "worker/leader/jobs.h"
 #include "worker/leader/run.h"
 #include "worker/leader/scheduler.h"
@@ -94,6 +95,10 @@ struct change {
     char parent[RUN_ID_MAX];
     char job[JOB_NAME_MAX];
     char reason[256];
+    unsigned hooks; /* to be run once it is written; then job, attempt and failures are set */
+    unsigned attempt;
+    unsigned failures;
+    wall_ns scheduled_at;
     char *result; /* owned, as the two below; NULL: none */
     char *head;
     char *tail;
@@ -188,6 +193,7 @@ struct jobs {
     size_t run_room;
 
     struct asking asking;
+    struct hooks hooks;
     struct run *by_pid[PID_BUCKETS];
     unsigned running;
     unsigned lingering;
@@ -246,6 +252,8 @@ void jobs_end_run(struct jobs *jobs, struct tick *tick);
 /* jobs_ends.c */
 void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, const char *reason);
 
+/* The end of a run is written: its hooks have their turn. */
+void jobs_run_hooks(struct jobs *jobs, const struct change *change);
 /* A run of another leader's: what follows from it. */
 void jobs_follow_interrupted(struct jobs *jobs, struct job *job, const struct ledger_open_run *run);
 

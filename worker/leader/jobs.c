@@ -59,7 +59,8 @@ struct jobs *jobs_new(struct ev_loop *loop, struct scoreboard *board,
     prng_seed(&jobs->random, seed + 1);
     jobs_forget_questions(jobs);
     if (timer_init(&jobs->mono_timer, loop, on_due, jobs) < 0 ||
-        timer_init_wall(&jobs->wall_timer, loop, on_due, on_clock_set, jobs) < 0) {
+        timer_init_wall(&jobs->wall_timer, loop, on_due, on_clock_set, jobs) < 0 ||
+        hooks_init(&jobs->hooks, loop, &jobs->world) < 0) {
         jobs_free(jobs);
         return NULL;
     }
@@ -75,6 +76,7 @@ void jobs_free(struct jobs *jobs)
         return;
     }
     assert(jobs->running == 0);
+    hooks_release(&jobs->hooks);
     outputs_close(&jobs->world.outputs);
     cgroup_sweep(&jobs->world.cgroup);
     timer_release(&jobs->mono_timer);
@@ -257,11 +259,13 @@ static void become_idle(struct jobs *jobs)
     jobs->events.on_idle(jobs->events.ctx); /* last: it may begin anew, or free us */
 }
 
-/* A term that ends gracefully tells the ledger of its last runs first: the next leader would take
- * them for interrupted. After a loss the processes are what counts. */
+/* A term that ends gracefully tells the ledger of its last runs first, since the next leader would
+ * take them for interrupted, and lets their hooks end. After a loss the processes are what counts.
+ */
 static bool has_said_all(const struct jobs *jobs, mono_ns now)
 {
-    return jobs->ending != ENDING_DRAIN || jobs_asked_all(jobs) || now >= jobs->over_by;
+    return jobs->ending != ENDING_DRAIN || now >= jobs->over_by - SCHEDULER_KILL_MARGIN ||
+           (jobs_asked_all(jobs) && hooks_running(&jobs->hooks) == 0);
 }
 
 /* Runs are over: what they left behind dies with the term. Returns true if we may be freed by now.
@@ -271,13 +275,13 @@ static bool come_to_rest(struct jobs *jobs, mono_ns now)
     if (jobs->ending == ENDING_NOT) {
         return false;
     }
-    if (!jobs->sweeping && scheduler_is_over(&jobs->scheduler, now)) {
+    if (!jobs->sweeping && scheduler_is_over(&jobs->scheduler, now) && has_said_all(jobs, now)) {
         jobs_sweep_start(jobs, now);
     }
     if (jobs->sweeping && now >= jobs->sweep_at) {
         jobs_sweep_step(jobs, now);
     }
-    if (jobs->sweeping && jobs->swept && jobs->running == 0 && has_said_all(jobs, now)) {
+    if (jobs->sweeping && jobs->swept && jobs->running == 0) {
         become_idle(jobs);
         return true;
     }
@@ -307,6 +311,18 @@ static mono_ns earlier(mono_ns a, mono_ns b)
     return a < b ? a : b;
 }
 
+/* The next phase of an ending has nothing to wait for. */
+static bool may_go_on(const struct jobs *jobs)
+{
+    mono_ns now = clock_now();
+
+    if (jobs->ending == ENDING_NOT || jobs->sweeping || jobs->running > 0) {
+        return false;
+    }
+    return jobs->scheduler.phase == SCHEDULER_DRAINING ||
+           (scheduler_is_over(&jobs->scheduler, now) && has_said_all(jobs, now));
+}
+
 void jobs_arm(struct jobs *jobs)
 {
     mono_ns wake = scheduler_wake_mono(&jobs->scheduler);
@@ -315,10 +331,10 @@ void jobs_arm(struct jobs *jobs)
     wake = earlier(wake, jobs->sweep_at);
     wake = earlier(wake, jobs_ask_next(jobs));
     if (jobs->ending == ENDING_DRAIN) {
-        wake = earlier(wake, jobs->over_by);
+        wake = earlier(wake, jobs->over_by - SCHEDULER_KILL_MARGIN);
     }
-    if (jobs->ending != ENDING_NOT && !jobs->sweeping && jobs->running == 0) {
-        wake = 0; /* the next phase has nothing to wait for */
+    if (may_go_on(jobs)) {
+        wake = 0;
     }
     timer_arm(&jobs->mono_timer, wake);
     timer_arm(&jobs->wall_timer, scheduler_wake_wall(&jobs->scheduler));

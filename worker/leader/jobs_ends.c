@@ -99,6 +99,58 @@ static void start_children(struct jobs *jobs, const struct tick *tick, enum outc
     }
 }
 
+/* What is to be run is known now; it is run when the end is in the ledger, so that a leader that
+ * dies in between does not make its successor say it again. */
+static void plan_hooks(const struct job *job, const struct tick *tick, struct change *change,
+                       bool is_retried)
+{
+    const struct hook_facts facts = {
+        .outcome = change->is.outcome,
+        .is_retried = is_retried,
+        .failures_before = job->failures,
+    };
+    bool fails = facts.outcome != OUTCOME_SUCCEEDED;
+
+    change->hooks = hook_rule(&facts);
+    change->attempt = tick->plan.attempt;
+    change->scheduled_at = tick->plan.scheduled_at;
+    change->failures = fails ? job->failures + 1 : 0;
+    (void)snprintf(change->job, sizeof(change->job), "%s", job->board.name);
+}
+
+void jobs_run_hooks(struct jobs *jobs, const struct change *change)
+{
+    struct job *job = jobs_find(jobs, change->job);
+    const struct epoch_text epoch = epoch_text(jobs->epoch);
+
+    if (job == NULL || job->definition == NULL || job->account == NULL ||
+        jobs->ending > ENDING_DRAIN) {
+        return;
+    }
+    const struct hook_call call = {
+        .hooks = change->hooks,
+        .job = job->definition,
+        .account = job->account,
+        .epoch = epoch.is,
+        .number = &jobs->process_number,
+        .run_id = change->id,
+        .scheduled_at = change->scheduled_at,
+        .attempt = change->attempt,
+        .outcome = change->is.outcome,
+        .code = change->is.code,
+        .reason = change->is.reason,
+        .result = change->is.result,
+        .failures = change->failures,
+        .started_at = change->is.started_at,
+        .ended_at = change->is.ended_at,
+        .may_start = jobs->events.may_start,
+        .ctx = jobs->events.ctx,
+    };
+    if (hooks_run(&jobs->hooks, &call) > 0) {
+        jobs->swept = false;
+    }
+}
+
 static void count_failures(struct jobs *jobs, struct job *job, enum outcome outcome)
 {
     unsigned failures = outcome == OUTCOME_SUCCEEDED ? 0 : job->failures + 1;
@@ -195,7 +247,12 @@ void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, 
         next.reruns = false;
         next.is_last = true;
     }
-    if ((next.retries || next.reruns) && job->plan.enabled) {
+    bool again = (next.retries || next.reruns) && job->plan.enabled;
+
+    if (tick->plan.origin != ORIGIN_SERVICE) {
+        plan_hooks(job, tick, change, again);
+    }
+    if (again) {
         try_again(jobs, tick, &next);
     } else if (tick->plan.origin != ORIGIN_SERVICE) {
         start_children(jobs, tick, outcome);

@@ -524,6 +524,9 @@ static void on_written(void *ctx)
             tick->changes--;
             scheduler_settled(&jobs->scheduler, &tick->plan);
         }
+        if (a->changes[i]->hooks != HOOK_NONE) {
+            jobs_run_hooks(jobs, a->changes[i]);
+        }
     }
     forget_first(a);
     if (has_to_write(a)) {

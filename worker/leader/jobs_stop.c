@@ -115,6 +115,8 @@ void jobs_take_dead(struct jobs *jobs, pid_t helper)
             dead = run;
         } else if (pid == helper || pid_set_has(&jobs->helpers, pid)) {
             helper_died(jobs, pid, status);
+        } else {
+            (void)hooks_reaped(&jobs->hooks, pid, status);
         }
         /* Anything else is an orphan of a job: there was only the body to take away. */
     }
