@@ -330,7 +330,7 @@ void jobs_arm(struct jobs *jobs)
     wake = earlier(wake, jobs->linger_at);
     wake = earlier(wake, jobs->sweep_at);
     wake = earlier(wake, jobs_ask_next(jobs));
-    if (jobs->ending == ENDING_DRAIN) {
+    if (jobs->ending == ENDING_DRAIN && !jobs->sweeping && jobs->running == 0) {
         wake = earlier(wake, jobs->over_by - SCHEDULER_KILL_MARGIN);
     }
     if (may_go_on(jobs)) {
