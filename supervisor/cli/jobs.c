@@ -31,6 +31,9 @@ static void add_last(struct table *table, const json_t *last)
     const char *reason = run_text(last, "reason");
     struct run_moment at = run_moment(last, "started_at");
 
+    if (at.is[0] == '\0') {
+        at = run_moment(last, "last_at"); /* of many that were missed */
+    }
     table_add(table, at.is[0] == '\0' ? run_moment(last, "scheduled_at").is : at.is);
     if (reason == NULL || reason[0] == '\0') {
         table_add(table, outcome);

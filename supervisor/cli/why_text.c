@@ -10,16 +10,27 @@
 #include "supervisor/cli/status_text.h"
 #include "supervisor/cli/table.h"
 
-/* A paragraph being put together: what does not fit is cut. */
+enum { SENTENCES_MAX = 16 };
+
+/* Sentences being put together, one a line: what does not fit is cut. */
 struct paragraph {
     char text[4096];
     size_t length;
+    size_t begins[SENTENCES_MAX]; /* of each sentence after the first */
+    size_t count;
 };
 
+/* A format that begins with a line feed begins a sentence; one in a text is a text's. */
 __attribute__((format(printf, 2, 3))) static void say(struct paragraph *p, const char *format, ...)
 {
     va_list args;
 
+    if (format[0] == '\n') {
+        format++;
+        if (p->count < SENTENCES_MAX) {
+            p->begins[p->count++] = p->length;
+        }
+    }
     va_start(args, format);
     int n = vsnprintf(p->text + p->length, sizeof(p->text) - p->length, format, args);
     va_end(args);
@@ -29,10 +40,22 @@ __attribute__((format(printf, 2, 3))) static void say(struct paragraph *p, const
     }
 }
 
-static void print(FILE *to, const struct paragraph *p)
+/* The first sentence behind indent, the others further in. */
+static void print(FILE *to, const char *indent, struct paragraph *p)
 {
-    print_safe(to, p->text);
-    (void)fputc('\n', to);
+    size_t from = 0;
+
+    for (size_t i = 0; i <= p->count; i++) {
+        size_t end = i < p->count ? p->begins[i] : p->length;
+        char kept = p->text[end];
+
+        p->text[end] = '\0';
+        (void)fprintf(to, "%s%s", indent, i == 0 ? "" : "  ");
+        print_safe(to, p->text + from);
+        (void)fputc('\n', to);
+        p->text[end] = kept;
+        from = end;
+    }
 }
 
 static const char *text_or(const json_t *object, const char *key, const char *otherwise)
@@ -63,7 +86,7 @@ static void missed_no_leader(struct paragraph *p, const json_t *policy)
 {
     const char *missed = text_or(policy, "missed", NULL);
 
-    say(p, "No instance was leader when it was due");
+    say(p, "\nNo instance was leader when it was due");
     if (missed == NULL) {
         say(p, ".");
     } else if (strcmp(missed, "skip") == 0) {
@@ -79,61 +102,62 @@ static void missed_no_leader(struct paragraph *p, const json_t *policy)
 static void missed_window(struct paragraph *p, const json_t *policy)
 {
     say(p,
-        "When there was a leader again it was older than missed_window = %s, and what is older is "
+        "\nWhen there was a leader again it was older than missed_window = %s, and what is older "
+        "is "
         "not made up for.",
         policy_length(policy, "missed_window_seconds").is);
 }
 
 static void missed_limit(struct paragraph *p, const json_t *policy)
 {
-    say(p, "More ticks were missed than are made up for: missed_max = %lld.",
+    say(p, "\nMore ticks were missed than are made up for: missed_max = %lld.",
         policy_number(policy, "missed_max"));
 }
 
 static void missed_timeline(struct paragraph *p, const json_t *policy)
 {
     (void)policy;
-    say(p, "The database was failed over, or restored, and may have lost its last transactions: "
+    say(p, "\nThe database was failed over, or restored, and may have lost its last transactions: "
            "whether this tick ran is not known, so it was not run again.");
 }
 
 static void skipped_overlap(struct paragraph *p, const json_t *policy)
 {
     (void)policy;
-    say(p, "An earlier run of this job had not ended, and overlap = skip lets a tick pass then.");
+    say(p, "\nAn earlier run of this job had not ended, and overlap = skip lets a tick pass then.");
 }
 
 static void skipped_paused(struct paragraph *p, const json_t *policy)
 {
     (void)policy;
-    say(p, "The job was paused; `pgbaton resume` lets it run again.");
+    say(p, "\nThe job was paused; `pgbaton resume` lets it run again.");
 }
 
 static void queued_overlap(struct paragraph *p, const json_t *policy)
 {
     (void)policy;
-    say(p, "It waits for an earlier run of this job to end (overlap).");
+    say(p, "\nIt waits for an earlier run of this job to end (overlap).");
 }
 
 static void queued_mutex(struct paragraph *p, const json_t *policy)
 {
     const char *mutex = run_text(policy, "mutex");
 
-    say(p, "It waits for a run of another job that has the same mutex%s%s.",
+    say(p, "\nIt waits for a run of another job that has the same mutex%s%s.",
         mutex == NULL ? "" : ": ", mutex == NULL ? "" : mutex);
 }
 
 static void queued_max_running(struct paragraph *p, const json_t *policy)
 {
     say(p,
-        "As many runs as may be at the same time are running already: [jobs] max_running = %lld.",
+        "\nAs many runs as may be at the same time are running already: [jobs] max_running = %lld.",
         policy_number(policy, "max_running"));
 }
 
 static void queued_parent(struct paragraph *p, const json_t *policy)
 {
     (void)policy;
-    say(p, "It waits for the job that it follows.");
+    say(p, "\nIt waits for the job that it follows.");
 }
 
 /* How the reason in the ledger begins; what is none of these is told as it is. */
@@ -166,7 +190,7 @@ static void explain(struct paragraph *p, enum outcome outcome, const char *reaso
             return;
         }
     }
-    say(p, "The reason on record: %s.", reason);
+    say(p, "\nThe reason on record: %s.", reason);
 }
 
 /* ---- one attempt ---- */
@@ -180,8 +204,8 @@ static void say_who(struct paragraph *p, const json_t *run, const char *deed)
     if (instance == NULL) {
         return;
     }
-    say(p, " Instance %s%s%s %s.", instance, epoch == NULL ? "" : ", as leader of epoch ",
-        epoch == NULL ? "" : epoch, deed);
+    say(p, "\nInstance %s%s%s%s %s.", instance, epoch == NULL ? "" : ", as leader of epoch ",
+        epoch == NULL ? "" : epoch, epoch == NULL ? "" : ",", deed);
 }
 
 static void say_start(struct paragraph *p, const json_t *run)
@@ -190,9 +214,9 @@ static void say_start(struct paragraph *p, const json_t *run)
     const char *instance = text_or(run, "instance", "an unknown instance");
     const char *epoch = run_text(run, "epoch");
 
-    say(p, "Instance %s%s%s started it at %s", instance,
+    say(p, "\nInstance %s%s%s%s started it at %s", instance,
         epoch == NULL ? "" : ", as leader of epoch ", epoch == NULL ? "" : epoch,
-        run_moment(run, "started_at").is);
+        epoch == NULL ? "" : ",", run_moment(run, "started_at").is);
     if (late.is[0] != '\0') {
         say(p, ", %s after it was due", late.is);
     }
@@ -204,7 +228,7 @@ static void say_ended(struct paragraph *p, const json_t *run, const char *word)
     struct run_length length = run_length(run, "duration_seconds");
     const char *reason = run_text(run, "reason");
 
-    say(p, " It %s", word);
+    say(p, "\nIt %s", word);
     if (length.is[0] != '\0') {
         say(p, " after %s", length.is);
     }
@@ -219,10 +243,11 @@ static void say_interrupted(struct paragraph *p, const json_t *run, const json_t
     const char *rule = run_text(policy, "on_interrupt");
 
     say_ended(p, run, "was interrupted");
-    say(p, " The leader went away, or lost its lease, while it ran: how far it came is not known.");
+    say(p,
+        "\nThe leader went away, or lost its lease, while it ran: how far it came is not known.");
     if (rule != NULL) {
-        say(p, strcmp(rule, "rerun") == 0 ? " on_interrupt = rerun: the next leader runs it again."
-                                          : " on_interrupt = skip: it is not run again.");
+        say(p, strcmp(rule, "rerun") == 0 ? "\non_interrupt = rerun: the next leader runs it again."
+                                          : "\non_interrupt = skip: it is not run again.");
     }
 }
 
@@ -239,7 +264,7 @@ static void say_closed(struct paragraph *p, const json_t *run, enum outcome outc
     case OUTCOME_TIMED_OUT:
         say_ended(p, run, "was stopped because it took too long");
         if (run_length(policy, "timeout_seconds").is[0] != '\0') {
-            say(p, " timeout = %s.", run_length(policy, "timeout_seconds").is);
+            say(p, "\ntimeout = %s.", run_length(policy, "timeout_seconds").is);
         }
         return;
     case OUTCOME_CANCELLED:
@@ -249,7 +274,7 @@ static void say_closed(struct paragraph *p, const json_t *run, enum outcome outc
         say_interrupted(p, run, policy);
         return;
     case OUTCOME_RUNNING:
-        say(p, " It is still running, as far as the ledger knows.");
+        say(p, "\nIt is still running, as far as the ledger knows.");
         return;
     case OUTCOME_NONE:
     case OUTCOME_QUEUED:
@@ -258,7 +283,7 @@ static void say_closed(struct paragraph *p, const json_t *run, enum outcome outc
     case OUTCOME_SKIPPED:
     case OUTCOME_MISSED:
     case OUTCOME_COUNT:
-        say(p, " Its outcome is %s.", text_or(run, "outcome", "unknown"));
+        say(p, "\nIts outcome is %s.", text_or(run, "outcome", "unknown"));
         return;
     }
 }
@@ -268,7 +293,7 @@ static void say_range(struct paragraph *p, const json_t *run)
     long long count = (long long)json_integer_value(json_object_get(run, "count"));
 
     if (count > 1) {
-        say(p, " The same became of %lld ticks, from %s to %s.", count,
+        say(p, "\nThe same became of %lld ticks, from %s to %s.", count,
             run_moment(run, "scheduled_at").is, run_moment(run, "last_at").is);
     }
 }
@@ -281,20 +306,20 @@ static void say_not_started(struct paragraph *p, const json_t *run, enum outcome
 
     switch (outcome) {
     case OUTCOME_CLAIMED:
-        say(p, "A leader said that it would start it; whether it did is not known yet.");
+        say(p, "\nA leader said that it would start it; whether it did is not known yet.");
         say_who(p, run, "claimed it");
         return;
     case OUTCOME_RETRYING:
-        say(p, "It waits to be tried again, not before %s.", run_moment(run, "due_at").is);
+        say(p, "\nIt waits to be tried again, not before %s.", run_moment(run, "due_at").is);
         break;
     case OUTCOME_MISSED:
-        say(p, "It was missed: nobody ran it. ");
+        say(p, "\nNobody ran it.");
         break;
     case OUTCOME_SKIPPED:
-        say(p, "It was skipped: it was not run. ");
+        say(p, "\nIt was not run.");
         break;
     case OUTCOME_QUEUED:
-        say(p, "It is queued: it will run, but not yet. ");
+        say(p, "\nIt will run, but not yet.");
         break;
     case OUTCOME_NONE:
     case OUTCOME_RUNNING:
@@ -304,7 +329,7 @@ static void say_not_started(struct paragraph *p, const json_t *run, enum outcome
     case OUTCOME_CANCELLED:
     case OUTCOME_INTERRUPTED:
     case OUTCOME_COUNT:
-        say(p, "It was not started, and its outcome is %s. ", text_or(run, "outcome", "unknown"));
+        say(p, "\nIt was not started, and its outcome is %s.", text_or(run, "outcome", "unknown"));
         break;
     }
     if (reason != NULL && reason[0] != '\0' && outcome != OUTCOME_RETRYING) {
@@ -320,13 +345,13 @@ static void say_origin(struct paragraph *p, const json_t *run)
     const char *parent = run_text(run, "parent");
 
     if (strcmp(origin, "trigger") == 0) {
-        say(p, " Somebody asked for it with `pgbaton trigger`.");
+        say(p, "\nSomebody asked for it with `pgbaton trigger`.");
     } else if (strcmp(origin, "after") == 0) {
-        say(p, " It follows from run %s.", text_or(run, "parent", "of another job"));
+        say(p, "\nIt follows from run %s.", text_or(run, "parent", "of another job"));
     } else if (parent != NULL && strcmp(origin, "retry") == 0) {
-        say(p, " It is tried again because run %s failed.", parent);
+        say(p, "\nIt was tried again because run %s failed.", parent);
     } else if (parent != NULL && strcmp(origin, "rerun") == 0) {
-        say(p, " It is run again because run %s was interrupted.", parent);
+        say(p, "\nIt was run again because run %s was interrupted.", parent);
     }
 }
 
@@ -337,7 +362,7 @@ static void print_attempt(FILE *to, const json_t *run, const json_t *policy)
     double number = 1;
 
     (void)run_number(run, "attempt", &number);
-    say(&p, "  attempt %.0f, run %s: %s. ", number, text_or(run, "run", "?"),
+    say(&p, "attempt %.0f, run %s: %s", number, text_or(run, "run", "?"),
         text_or(run, "outcome", "unknown"));
     if (run_text(run, "started_at") == NULL) {
         say_not_started(&p, run, outcome, policy);
@@ -346,7 +371,7 @@ static void print_attempt(FILE *to, const json_t *run, const json_t *policy)
         say_closed(&p, run, outcome, policy);
     }
     say_origin(&p, run);
-    print(to, &p);
+    print(to, "  ", &p);
 }
 
 /* ---- all of it ---- */
@@ -362,7 +387,7 @@ static void print_head(FILE *to, const json_t *document, const json_t *last)
     if (asked != NULL) {
         say(&p, " (on record, the tick nearest to %s)", run_moment(document, "asked_at").is);
     }
-    print(to, &p);
+    print(to, "", &p);
 }
 
 static void print_policy(FILE *to, const json_t *policy)
@@ -370,13 +395,13 @@ static void print_policy(FILE *to, const json_t *policy)
     struct paragraph p = {.length = 0};
 
     if (!json_is_object(policy)) {
-        say(&p, "  The job is not in this instance's configuration.");
+        say(&p, "The job is not in this instance's configuration.");
     } else {
-        say(&p, "  Its schedule is '%s' (%s)%s.", text_or(policy, "schedule", "?"),
+        say(&p, "Its schedule is '%s' (%s)%s.", text_or(policy, "schedule", "?"),
             text_or(policy, "zone", "UTC"),
             json_is_false(json_object_get(policy, "enabled")) ? ", and it is disabled" : "");
     }
-    print(to, &p);
+    print(to, "  ", &p);
 }
 
 void why_text_print(FILE *to, const json_t *document)
