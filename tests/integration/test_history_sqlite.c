@@ -1,7 +1,6 @@
 /* The same commands on a SQLite file, and where there is no ledger at all. */
 #include <criterion/criterion.h>
 #include <jansson.h>
-#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +18,7 @@ static struct outcome told;
 static char *path;
 
 static const char jobs[] = "[job hourly]\nschedule = manual\nexec = true\n"
-                           "[job daily]\nschedule = every 1d\nexec = true\n";
+                           "[job daily]\nschedule = every 4w\nexec = true\n";
 
 static void make(const char *dsn)
 {
@@ -108,31 +107,37 @@ Test(history_sqlite, shows_what_is_in_the_file)
     instance_stop(&one);
 }
 
-static bool request_is_there(void *ctx)
-{
-    (void)ctx;
-    return sql("SELECT id FROM request WHERE kind = 'trigger' AND job = 'hourly'") != NULL;
-}
-
-/* The file does not wake anybody: a leader that is not asked itself looks now and then. */
-Test(history_sqlite, requests_are_put_into_the_file)
+/* The file does not wake anybody but the leader that is asked itself. */
+Test(history_sqlite, requests_are_put_into_the_file_and_told_the_leader)
 {
     make_sqlite();
     instance_start(&one, NULL);
     instance_wait(&one, "elected", "");
-    pid_t worker = instance_wait_child(&one, "worker", 0);
-    cr_assert_eq(kill(worker, SIGSTOP), 0); /* so that nobody answers */
     instance_mark(&one);
 
     instance_command(&one, &told, "trigger", "hourly", "--timeout", "1s", NULL);
+    cr_expect_not_null(sql("SELECT id FROM request WHERE kind = 'trigger' AND job = 'hourly'"));
+    instance_wait(&one, "requests", "epoch=");
+    instance_stop(&one);
+}
+
+Test(history_sqlite, requests_are_withdrawn_where_nobody_leads)
+{
+    make_sqlite();
+    char *dsn = text_format("sqlite:%s", path);
+    instance_configure(
+        &one, &(struct instance_settings){
+                  .dsn = dsn, .election = ELECTION_CALM, .jobs = "enabled = no\n", .job = jobs});
+    instance_start(&one, NULL);
+    instance_wait(&one, "database_up", "");
+
+    instance_command(&one, &told, "trigger", "hourly", "--timeout", "1s", NULL);
     cr_expect_eq(told.code, 69, "%s%s", told.out, told.err);
-    cr_expect_not_null(strstr(told.err, "withdrawn"), "%s", told.err);
-    cr_expect(request_is_there(NULL));
+    cr_expect_not_null(strstr(told.err, "nobody leads; the request was withdrawn"), "%s", told.err);
     cr_expect_str_eq(sql("SELECT done FROM request"), "0");
     cr_expect_null(sql("SELECT 1 FROM request WHERE answered_at IS NULL"));
-    instance_wait(&one, "requests", "epoch=");
-    cr_assert_eq(kill(worker, SIGCONT), 0);
     instance_stop(&one);
+    free(dsn);
 }
 
 Test(history_sqlite, without_a_ledger_only_jobs_has_something_to_say)
@@ -151,7 +156,7 @@ Test(history_sqlite, without_a_ledger_only_jobs_has_something_to_say)
     }
     instance_command(&one, &told, "jobs", NULL);
     cr_expect_eq(told.code, 0, "%s", told.err);
-    cr_expect_not_null(strstr(told.out, "every 1d"), "%s", told.out);
+    cr_expect_not_null(strstr(told.out, "every 4w"), "%s", told.out);
     cr_expect_not_null(strstr(told.out, "T00:00:00Z"), "%s", told.out); /* the next */
     instance_command(&one, &told, "trigger", "hourly", "--wait", NULL);
     cr_expect_eq(told.code, 1, "%s", told.err);

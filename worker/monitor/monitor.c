@@ -48,7 +48,10 @@ struct monitor {
 
 static dur_ns answer_within(const struct config *config)
 {
-    return config->pgbaton.stop_timeout + ANSWER_SPARE;
+    dur_ns order = config->pgbaton.stop_timeout + ANSWER_SPARE;
+    dur_ns query = QUERY_WITHIN + DUR_S(1);
+
+    return order > query ? order : query;
 }
 
 static void on_alive(void *ctx)
