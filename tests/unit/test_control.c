@@ -449,6 +449,26 @@ Test(control, a_stranger_may_not_command)
     cr_expect_eq(requests, 0);
 }
 
+/* What jobs print may be secret, and each question costs the database something. */
+Test(control, a_stranger_may_not_read_what_is_recorded)
+{
+    static const char *const lines[] = {
+        "{\"command\":\"jobs\"}\n",
+        "{\"command\":\"history\"}\n",
+        "{\"command\":\"output\",\"run\":\"1.1-1\"}\n",
+        "{\"command\":\"trigger\",\"job\":\"a\"}\n",
+        "{\"command\":\"answer\",\"request\":1,\"withdraw\":true}\n",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        int fd = stranger();
+
+        say(fd, lines[i]);
+        expect_code(read_to_end(fd), EXIT_CODE_NOT_PERMITTED, lines[i]);
+    }
+    cr_expect_eq(requests, 0);
+}
+
 Test(control, strangers_cannot_keep_the_owner_out)
 {
     int silent[CONTROL_STRANGERS_MAX];
