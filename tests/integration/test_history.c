@@ -25,23 +25,24 @@ static const char jobs[] = "[job nightly]\nschedule = every 4w\nexec = true\n"
                            "[job hourly]\nschedule = manual\nexec = true\n"
                            "[job idle]\nschedule = manual\nexec = true\n";
 
-/* Two nights: one at the second attempt, one that is missing altogether; and what else there is. */
+/* Their ids are of no term that there can be. Two nights: one at the second attempt, one that is
+ * missing altogether; and what else there is. */
 static const char rows[] =
     "INSERT INTO pgbaton.run (election, id, job, scheduled_at, attempt, outcome, reason, origin,"
     " parent, generation, number, instance, started_at, ended_at, code) VALUES"
-    " ('main', '1.1-1', 'nightly', '2026-11-20 02:00Z', 1, 'failed', 'exit code 3', 'schedule',"
+    " ('main', '0.1-1', 'nightly', '2026-11-20 02:00Z', 1, 'failed', 'exit code 3', 'schedule',"
     "  NULL, 1, 1, 'web1', '2026-11-20 02:00:00.012Z', '2026-11-20 02:00:03.212Z', 3),"
-    " ('main', '1.1-2', 'nightly', '2026-11-20 02:00Z', 2, 'succeeded', NULL, 'retry',"
-    "  '1.1-1', 1, 1, 'web1', '2026-11-20 02:00:13Z', '2026-11-20 02:00:14Z', 0),"
-    " ('main', '1.2-1', 'hourly', '2026-11-24 09:00Z', 1, 'skipped', 'overlap', 'schedule',"
+    " ('main', '0.1-2', 'nightly', '2026-11-20 02:00Z', 2, 'succeeded', NULL, 'retry',"
+    "  '0.1-1', 1, 1, 'web1', '2026-11-20 02:00:13Z', '2026-11-20 02:00:14Z', 0),"
+    " ('main', '0.2-1', 'hourly', '2026-11-24 09:00Z', 1, 'skipped', 'overlap', 'schedule',"
     "  NULL, 1, 2, 'web2', NULL, NULL, NULL),"
-    " ('main', '1.2-2', 'hourly', '2026-11-24 10:00Z', 1, 'running', NULL, 'trigger',"
+    " ('main', '0.2-2', 'hourly', '2026-11-24 10:00Z', 1, 'running', NULL, 'trigger',"
     "  NULL, 1, 2, 'web2', '2026-11-24 10:00:00.5Z', NULL, NULL),"
-    " ('other', '1.2-3', 'hourly', '2026-11-24 11:00Z', 1, 'succeeded', NULL, 'schedule',"
+    " ('other', '0.2-3', 'hourly', '2026-11-24 11:00Z', 1, 'succeeded', NULL, 'schedule',"
     "  NULL, 1, 2, 'web9', '2026-11-24 11:00Z', '2026-11-24 11:00Z', 0);"
     "INSERT INTO pgbaton.run (election, id, job, scheduled_at, last_at, count, attempt, outcome,"
     " reason, origin, generation, number, instance) VALUES"
-    " ('main', '1.3-1', 'nightly', '2026-11-21 02:00Z', '2026-11-23 02:00Z', 3, 1, 'missed',"
+    " ('main', '0.3-1', 'nightly', '2026-11-21 02:00Z', '2026-11-23 02:00Z', 3, 1, 'missed',"
     "  'no leader', 'schedule', 1, 3, 'web3');"
     "INSERT INTO pgbaton.job_state (election, job, paused) VALUES ('main', 'idle', true)"
     " ON CONFLICT (election, job) DO UPDATE SET paused = true";
@@ -75,14 +76,14 @@ static const struct {
     const char *words[7];
     const char *ids[6]; /* in this order */
 } questions[] = {
-    {"a job's, newest first",     {"--job", "nightly"},                     {"1.3-1", "1.1-2", "1.1-1"}},
-    {"only so many",              {"--job=nightly", "--limit", "2"},        {"1.3-1", "1.1-2"}},
-    {"with an outcome",           {"--job", "nightly", "--outcome", "failed"}, {"1.1-1"}},
+    {"a job's, newest first",     {"--job", "nightly"},                     {"0.3-1", "0.1-2", "0.1-1"}},
+    {"only so many",              {"--job=nightly", "--limit", "2"},        {"0.3-1", "0.1-2"}},
+    {"with an outcome",           {"--job", "nightly", "--outcome", "failed"}, {"0.1-1"}},
     {"of no job",                 {"--job", "no such"},                     {NULL}},
-    {"missed ones count by their last", {"--job", "nightly", "--since", "2026-11-22T00:00:00Z"}, {"1.3-1"}},
-    {"since a time in a zone",    {"--job", "hourly", "--since", "2026-11-24 10:30", "--zone", "Europe/Berlin"}, {"1.2-2"}},
-    {"since a length",            {"--job", "nightly", "--since", "500w"},  {"1.3-1", "1.1-2", "1.1-1"}},
-    {"not another election's",    {"--job", "hourly"},                      {"1.2-2", "1.2-1"}},
+    {"missed ones count by their last", {"--job", "nightly", "--since", "2026-11-22T00:00:00Z"}, {"0.3-1"}},
+    {"since a time in a zone",    {"--job", "hourly", "--since", "2026-11-24 10:30", "--zone", "Europe/Berlin"}, {"0.2-2"}},
+    {"since a length",            {"--job", "nightly", "--since", "500w"},  {"0.3-1", "0.1-2", "0.1-1"}},
+    {"not another election's",    {"--job", "hourly"},                      {"0.2-2", "0.2-1"}},
 };
 /* clang-format on */
 
@@ -169,8 +170,8 @@ static const struct {
     const char *at; /* NULL: the last tick */
     const char *says[4];
 } ticks[] = {
-    {"nightly", "2026-11-20 02:00", {"tick 2026-11-20T02:00:00Z: succeeded", "attempt 1, run 1.1-1: failed",
-                                     "failed after 3.2s: exit code 3", "because run 1.1-1 failed"}},
+    {"nightly", "2026-11-20 02:00", {"tick 2026-11-20T02:00:00Z: succeeded", "attempt 1, run 0.1-1: failed",
+                                     "failed after 3.2s: exit code 3", "because run 0.1-1 failed"}},
     {"nightly", "2026-11-20T02:55:00+01:00", {"Instance web1, as leader of epoch 1.1, started it at 2026-11-20T02:00:00.012Z, 12ms after it was due"}},
     {"nightly", NULL,               {"missed", "No instance was leader when it was due", "3 ticks, from 2026-11-21T02:00:00Z to 2026-11-23T02:00:00Z"}},
     {"nightly", "2026-11-22 14:00", {"tick 2026-11-21T02:00:00Z: missed"}},
@@ -231,7 +232,7 @@ Test(history, jobs_shows_every_job_on_every_instance)
         cr_expect_str_eq(json_string_value(json_object_get(nightly, "schedule")), "every 4w");
         cr_expect_str_eq(json_string_value(json_object_get(nightly, "zone")), "UTC");
         cr_expect_str_eq(json_string_value(json_object_get(last, "outcome")), "missed");
-        cr_expect_str_eq(json_string_value(json_object_get(last, "run")), "1.3-1");
+        cr_expect_str_eq(json_string_value(json_object_get(last, "run")), "0.3-1");
         cr_expect(json_is_false(json_object_get(nightly, "paused")));
         cr_expect(json_is_true(json_object_get(idle, "paused")));
         cr_expect(json_is_null(json_object_get(idle, "last")));
@@ -279,18 +280,18 @@ Test(history, output_is_what_was_printed_byte_by_byte)
     server_do(conn,
               "INSERT INTO pgbaton.run (election, id, job, scheduled_at, attempt, outcome, origin,"
               " output_head, output_tail, output_bytes) VALUES"
-              " ('main', '1.1-7', 'hourly', now(), 1, 'succeeded', 'trigger',"
+              " ('main', '0.1-7', 'hourly', now(), 1, 'succeeded', 'trigger',"
               "  '\\x00ff1b5b33316d', '\\x7461696c80', 1012),"
-              " ('main', '1.1-8', 'hourly', now(), 2, 'succeeded', 'trigger', '\\x', NULL, 0)");
+              " ('main', '0.1-8', 'hourly', now(), 2, 'succeeded', 'trigger', '\\x', NULL, 0)");
 
-    cr_expect_eq(output_of(B, "1.1-7", bytes, sizeof bytes), (long)sizeof both - 1);
+    cr_expect_eq(output_of(B, "0.1-7", bytes, sizeof bytes), (long)sizeof both - 1);
     cr_expect_arr_eq(bytes, both, sizeof both - 1);
-    cr_expect_eq(output_of(A, "1.1-8", bytes, sizeof bytes), 0);
-    instance_command(A, &told, "output", "1.1-8", NULL);
+    cr_expect_eq(output_of(A, "0.1-8", bytes, sizeof bytes), 0);
+    instance_command(A, &told, "output", "0.1-8", NULL);
     cr_expect_not_null(strstr(told.err, "printed nothing"), "%s", told.err);
-    instance_command(A, &told, "output", "1.1-9", NULL);
+    instance_command(A, &told, "output", "0.1-9", NULL);
     cr_expect_eq(told.code, 1);
-    cr_expect_not_null(strstr(told.err, "1.1-9"), "%s", told.err);
+    cr_expect_not_null(strstr(told.err, "0.1-9"), "%s", told.err);
     PQfinish(conn);
     fleet_check(&fleet);
 }
@@ -302,7 +303,7 @@ Test(history, shows_hostile_text_harmlessly)
 
     begin();
     server_do(conn, "INSERT INTO pgbaton.run (election, id, job, scheduled_at, attempt, outcome,"
-                    " reason, origin, instance) VALUES ('main', '1.1-1', E'a\\x1b]0;b\\x07', now(),"
+                    " reason, origin, instance) VALUES ('main', '0.1-1', E'a\\x1b]0;b\\x07', now(),"
                     " 1, 'failed', E'\\x1b[2Jgone\\n', 'schedule', E'\\u202e')");
 
     instance_command(B, &told, "history", "--outcome", "failed", NULL);
