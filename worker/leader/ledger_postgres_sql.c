@@ -9,7 +9,9 @@
  * while the tables were empty, as on the first day, takes a table for so small
  * that it looks at every row of the election for each id, and is kept until the
  * server happens to look at the table anew. And the planner is told to use
- * nothing but the indexes, whatever it has heard of the tables.
+ * nothing but the indexes, whatever it has heard of the tables. Nor does it know
+ * which election it is about until it has our list: so it cannot begin with all
+ * rows of the election, and look for each of them in the list.
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -50,7 +52,7 @@ struct gaps {
     "me AS MATERIALIZED (SELECT name FROM $S.election WHERE name = $E AND generation = $G " \
     "AND number = $N AND incarnation = $I FOR SHARE)"
 /* The clock is looked at when the row is ours, however long that took. */
-#define NOW "now AS MATERIALIZED (SELECT " MICROS("clock_timestamp()") " AS at FROM me)"
+#define NOW "now AS MATERIALIZED (SELECT name, " MICROS("clock_timestamp()") " AS at FROM me)"
 
 static const char load_sql[] =
     "PREPARE ledger_load AS "
@@ -83,7 +85,7 @@ static const char claim_sql[] =
         "WHERE c.at <= now.at + $K ON CONFLICT DO NOTHING RETURNING id), "
     "promoted AS (UPDATE $S.run r SET outcome = 'claimed', generation = $G, number = $N, "
         "incarnation = $I, instance = $L FROM now, unnest($6, $7) AS c (id, at) "
-        "WHERE r.election = $E AND r.id = c.id AND " OUTCOME_OF_ONE " IN ('queued', 'retrying') "
+        "WHERE r.election = now.name AND r.id = c.id AND " OUTCOME_OF_ONE " IN ('queued', 'retrying') "
         "AND c.at <= now.at + $K RETURNING r.id), "
     "advanced AS (INSERT INTO $S.job_state AS s (election, job, last_tick, schedule_hash) "
         "SELECT DISTINCT ON (c.job) $E, c.job, " MOMENT("c.at") ", c.hash "
@@ -99,7 +101,8 @@ static const char claim_sql[] =
  * committed while the claim waited for it. */
 static const char claimed_sql[] =
     "PREPARE ledger_claimed (text[]) AS "
-    "SELECT r.id FROM unnest($1) AS c (id) JOIN $S.run r ON r.election = $E AND r.id = c.id "
+    "WITH c AS MATERIALIZED (SELECT $E::text AS name, id FROM unnest($1) AS c (id)) "
+    "SELECT r.id FROM c JOIN $S.run r ON r.election = c.name AND r.id = c.id "
         "WHERE " OUTCOME_OF_ONE " = 'claimed' AND r.generation = $G AND r.number = $N "
         "AND r.incarnation = $I; ";
 
@@ -116,7 +119,7 @@ static const char write_sql[] =
         "text[], boolean[], bigint[], text[], boolean[], boolean[], boolean[], integer[], "
         "bigint[], boolean[], text[], text[]) AS "
     "WITH " ME ", "
-    "c AS MATERIALIZED (SELECT c.* FROM me, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+    "c AS MATERIALIZED (SELECT me.name, c.* FROM me, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
         "$12, $13, $14, $15, $16, $17, $18, $19) AS c (kind, id, outcome, reason, job, at, last_at, "
         "count, attempt, origin, parent, due, started, ended, code, result, head, tail, bytes)), "
     "inserted AS (INSERT INTO $S.run (election, id, job, scheduled_at, attempt, last_at, count, "
@@ -134,11 +137,11 @@ static const char write_sql[] =
         "output_head = coalesce(c.head, r.output_head), "
         "output_tail = coalesce(c.tail, r.output_tail), "
         "output_bytes = coalesce(c.bytes, r.output_bytes) "
-        "FROM c WHERE c.kind = 'u' AND r.election = $E AND r.id = c.id "
+        "FROM c WHERE c.kind = 'u' AND r.election = c.name AND r.id = c.id "
         "AND " OUTCOME_OF_ONE " IN " OPEN "), "
-    "deleted AS (DELETE FROM $S.run r USING c WHERE c.kind = 'd' AND r.election = $E "
+    "deleted AS (DELETE FROM $S.run r USING c WHERE c.kind = 'd' AND r.election = c.name "
         "AND r.id = c.id AND " OUTCOME_OF_ONE " IN " OPEN "), "
-    "j AS MATERIALIZED (SELECT j.* FROM me, unnest($20, $21, $22, $23, $24, $25, $26, $27) "
+    "j AS MATERIALIZED (SELECT me.name, j.* FROM me, unnest($20, $21, $22, $23, $24, $25, $26, $27) "
         "AS j (job, sets_tick, tick, hash, sets_paused, paused, sets_failures, failures)), "
     "kept AS (UPDATE $S.job_state s SET "
         "last_tick = CASE WHEN j.sets_tick THEN " MOMENT("j.tick") " "
@@ -146,7 +149,7 @@ static const char write_sql[] =
         "schedule_hash = coalesce(j.hash, s.schedule_hash), "
         "paused = CASE WHEN j.sets_paused THEN j.paused ELSE s.paused END, "
         "failures = CASE WHEN j.sets_failures THEN j.failures ELSE s.failures END "
-        "FROM j WHERE s.election = $E AND s.job = j.job), "
+        "FROM j WHERE s.election = j.name AND s.job = j.job), "
     "begun AS (INSERT INTO $S.job_state (election, job, last_tick, schedule_hash, paused, failures) "
         "SELECT $E, job, " MOMENT("tick") ", hash, paused, failures FROM j ON CONFLICT DO NOTHING), "
     "answered AS (UPDATE $S.request q SET answered_at = clock_timestamp(), done = a.done, "
@@ -178,7 +181,7 @@ static const char prune_sql[] =
         "AND (r.scheduled_at < (SELECT scheduled_at FROM beyond) "
             "OR r.attempt <= (SELECT attempt FROM beyond)) "
         "AND r.outcome NOT IN " OPEN " ORDER BY r.scheduled_at, r.attempt LIMIT 500)), "
-    "gone AS (DELETE FROM $S.run r USING aged WHERE r.election = $E AND r.id = aged.id "
+    "gone AS (DELETE FROM $S.run r USING aged, me WHERE r.election = me.name AND r.id = aged.id "
         "RETURNING 1), "
     "asked AS (DELETE FROM $S.request q USING me WHERE q.election = $E "
         "AND (q.answered_at < clock_timestamp() - " ANSWERS_KEPT " "
