@@ -237,6 +237,35 @@ static char *file_of(pid_t process, const char *name)
     return text;
 }
 
+/* How many of its descriptors are of that kind. */
+static unsigned descriptors(pid_t process, const char *kind)
+{
+    unsigned count = 0;
+
+    for (int fd = 0; fd < 256; fd++) {
+        char path[64];
+        char target[256] = "";
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)process, fd);
+        count += readlink(path, target, sizeof(target) - 1) > 0 && strstr(target, kind) != NULL;
+    }
+    return count;
+}
+
+Test(sql, it_has_a_connection_of_its_own_and_nothing_of_the_workers)
+{
+    begin("[job slow]\nschedule = @elected\nsql = SELECT pg_sleep(1000)\n");
+    wait_for_fact(SLEEPS);
+    pid_t process = instance_child(A, "sql job slow");
+
+    cr_assert_gt(process, 0);
+    cr_expect_eq(descriptors(process, "socket:"), 1);
+    cr_expect_eq(descriptors(process, "memfd:"), 0, "its order is read, and closed");
+    cr_expect_eq(descriptors(process, "pipe:"), 3, "output, errors, report");
+    cr_expect_eq(descriptors(process, ""), 6, "and input, and signals");
+    finish();
+}
+
 Test(sql, neither_password_nor_statements_are_in_its_arguments_or_environment)
 {
     static const char *const files[] = {"cmdline", "environ"};
