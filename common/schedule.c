@@ -10,6 +10,7 @@
 #include "common/duration.h"
 #include "common/instant.h"
 #include "common/random.h"
+#include "common/schedule_cron_next.h"
 #include "common/schedule_field.h"
 #include "common/schedule_pick.h"
 

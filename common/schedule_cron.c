@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/calendar.h"
+#include "common/schedule_cron_next.h"
 #include "common/schedule_field.h"
 
 struct fields {

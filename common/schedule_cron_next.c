@@ -1,18 +1,18 @@
-/*
- * The search for the next wall second: from the largest field to the smallest, in each for the next
- * bit that is set. Days are looked at by the month, as a word of 31 bits.
- */
+#include "common/schedule_cron_next.h"
+
 #include <assert.h>
 
 #include "common/calendar.h"
-#include "common/schedule_cron.h"
 
+/*
+ * From the largest field to the smallest, in each for the next bit that is set. Days are looked at
+ * by the month, as a word of 31 bits.
+ */
 enum {
     SUNDAY = 0,
     SATURDAY = 6,
     WEEKDAYS = 7,
     WEEKDAY_BITS = 0x7f,
-    MONTHS = 12,
     HOUR_S = 3600,
     MINUTE_S = 60,
 };

@@ -7,6 +7,7 @@
 #include "common/calendar.h"
 #include "common/config_private.h"
 #include "common/instant.h"
+#include "common/schedule_cron_next.h"
 
 /* How far ahead changes of the clocks are looked at: each comes once in that time. */
 #define LOOK_AHEAD_S (400 * CALENDAR_DAY_S)

@@ -68,7 +68,7 @@ static void compare_offset(const struct zone *zone, const char *name, int64_t se
                  zone_offset(zone, second), tm.tm_gmtoff);
 }
 
-Test(zones, offsets_are_those_of_the_c_library, .timeout = 120)
+Test(zones, offsets_are_those_of_the_c_library, .timeout = 300)
 {
     size_t count;
     char **names = all_zones(&count);
@@ -182,7 +182,7 @@ static size_t compare_zone(const char *name, struct prng *random, unsigned expre
     return compared;
 }
 
-Test(zones, no_instant_is_left_out_or_made_up_in_some_zones, .timeout = 120)
+Test(zones, no_instant_is_left_out_or_made_up_in_some_zones, .timeout = 300)
 {
     uint64_t seed = seed_of_this_run();
     size_t count;
@@ -212,19 +212,19 @@ static void compare_all(size_t first)
 
     prng_seed(&random, seed_of_this_run());
     for (size_t i = first; i < count; i += 2) {
-        (void)compare_zone(names[i], &random, 3, true);
+        (void)compare_zone(names[i], &random, 2, true);
     }
     oracle_names_free(names);
     config_memory_release(&memory);
 }
 
-Test(zones, no_instant_of_a_century_is_left_out_or_made_up_in_any_zone, .timeout = 3600)
+Test(zones, no_instant_of_a_century_is_left_out_or_made_up_in_any_zone, .timeout = 7200)
 {
     LONG_TEST();
     compare_all(0);
 }
 
-Test(zones, nor_in_the_other_half_of_them, .timeout = 3600)
+Test(zones, nor_in_the_other_half_of_them, .timeout = 7200)
 {
     LONG_TEST();
     compare_all(1);
