@@ -181,7 +181,7 @@ static uint64_t hash_of(const struct config *cfg)
     for (size_t i = 0; i < cfg->job_count; i++) {
         hash = config_hash_text(hash ^ cfg->jobs[i].hash, cfg->jobs[i].name);
     }
-    return config_zones_hash(cfg, hash);
+    return hash;
 }
 
 int config_build(struct config *cfg)

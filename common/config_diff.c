@@ -109,13 +109,19 @@ static void compare_jobs(const struct config *now, const struct config_job *old,
     const struct config_setting *after = next->private->job_settings[new - next->jobs];
     size_t first = config_job_row_first();
     char text[JOB_NAME_MAX + 64];
+    bool told = false;
 
     for (size_t i = first; i < config_row_count; i++) {
         if (!same_text(before[i - first].text, after[i - first].text)) {
+            told = true;
             (void)snprintf(text, sizeof(text), "[job %s] %s has changed", new->name,
                            config_rows[i].key);
             each(ctx, text);
         }
+    }
+    if (!told) { /* nothing that was written down */
+        (void)snprintf(text, sizeof(text), "[job %s] zone: tzdata has changed", new->name);
+        each(ctx, text);
     }
 }
 

@@ -195,6 +195,10 @@ static uint64_t hash_of(const struct building *b)
     for (size_t i = 0; i < config_row_count - config_job_row_first(); i++) {
         hash = config_hash_text(hash, b->settings[i].text);
     }
+    /* What clocks show is part of what they mean: a new tzdata makes another job of these. */
+    if (b->job->schedule.kind == SCHEDULE_CRON || b->job->schedule.kind == SCHEDULE_AT) {
+        hash ^= config_zone_hash(b->cfg, b->job->zone);
+    }
     return hash;
 }
 

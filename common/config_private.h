@@ -17,6 +17,7 @@ struct config_zone {
     struct config_zone *next;
     const char *name;
     struct zone_bytes from;
+    uint64_t hash; /* of those; 0: none */
     struct zone zone; /* count 0: not made yet */
 };
 
@@ -69,8 +70,8 @@ const struct zone *config_zone(struct config *cfg, const char *name, char *reter
 /* config_zone_put - one whose bytes are there already, and live as long as the configuration. */
 struct config_zone *config_zone_put(struct config *cfg, const char *name, struct zone_bytes from);
 
-/* config_zones_hash - adds what is in the zones to a hash. */
-uint64_t config_zones_hash(const struct config *cfg, uint64_t hash);
+/* config_zone_hash - of what tzdata says of a zone that jobs use; 0 for UTC. */
+uint64_t config_zone_hash(const struct config *cfg, const char *name);
 
 /* config_job_check - what one of its keys says against another, or against [database]; its fields
  * that are for another kind of job are put back. */

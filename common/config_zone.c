@@ -35,6 +35,7 @@ struct config_zone *config_zone_put(struct config *cfg, const char *name, struct
     if (z != NULL) {
         z->name = config_memory_text(memory, name);
         z->from = from;
+        z->hash = from.size == 0 ? 0 : hash_bytes(from);
         z->next = cfg->private->zones;
         cfg->private->zones = z;
     }
@@ -59,11 +60,9 @@ const struct zone *config_zone(struct config *cfg, const char *name, char *reter
     return &z->zone;
 }
 
-uint64_t config_zones_hash(const struct config *cfg, uint64_t hash)
+uint64_t config_zone_hash(const struct config *cfg, const char *name)
 {
-    /* Those that are used, in whatever order: what tzdata says of them, not how it is called. */
-    for (const struct config_zone *z = cfg->private->zones; z != NULL; z = z->next) {
-        hash += z->from.size == 0 ? 0 : config_hash_text(hash_bytes(z->from), z->name);
-    }
-    return hash;
+    const struct config_zone *z = find(cfg, name);
+
+    return z == NULL ? 0 : z->hash;
 }

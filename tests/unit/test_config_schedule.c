@@ -129,21 +129,46 @@ static void tzdata_of(const char *zone)
 static const char with_test_zone[] =
     "[database]\ndsn = none\n" A "schedule = 30 2 * * *\nzone = Test/Zone\n";
 
-Test(config_schedule, the_hash_covers_what_tzdata_says)
+static void note(void *ctx, const char *text)
+{
+    (void)snprintf(ctx, 200, "%s", text);
+}
+
+Test(config_schedule, a_new_tzdata_is_a_change)
 {
     tzdata_of("Europe/Berlin");
     struct config *berlin = config_fixture_config(with_test_zone);
     struct config *again = config_fixture_config(with_test_zone);
     tzdata_of("America/New_York");
     struct config *york = config_fixture_config(with_test_zone);
+    char reason[200] = "";
+    char change[200] = "";
 
     cr_expect_eq(berlin->hash, again->hash);
-    cr_expect_neq(berlin->hash, york->hash);
-    cr_expect_eq(berlin->jobs[0].hash, york->jobs[0].hash, "the job is the same");
+    cr_expect_neq(berlin->hash, york->hash, "instances with another tzdata are told");
+    cr_expect(config_diff(berlin, again, true, reason, sizeof reason) == CHANGE_NOTHING);
+    cr_expect(config_diff(berlin, york, true, reason, sizeof reason) == CHANGE_LIVE);
+    config_changes(berlin, york, note, change);
+    cr_expect_str_eq(change, "[job a] zone: tzdata has changed");
     cr_expect_eq(schedule_hash(&berlin->jobs[0].schedule), schedule_hash(&york->jobs[0].schedule),
-                 "and keeps its past");
+                 "what was missed stays missed");
     config_free(berlin);
     config_free(again);
+    config_free(york);
+}
+
+Test(config_schedule, but_none_to_a_job_that_has_no_zone)
+{
+    static const char text[] = "[database]\ndsn = none\n[jobs]\nzone = Test/Zone\n"
+                               "[job a]\ncommand = x\nschedule = always\n";
+
+    tzdata_of("Europe/Berlin");
+    struct config *berlin = config_fixture_config(text);
+    tzdata_of("America/New_York");
+    struct config *york = config_fixture_config(text);
+
+    cr_expect_eq(berlin->jobs[0].hash, york->jobs[0].hash, "a service is not restarted for it");
+    config_free(berlin);
     config_free(york);
 }
 
