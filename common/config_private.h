@@ -17,7 +17,7 @@ struct config_zone {
     struct config_zone *next;
     const char *name;
     struct zone_bytes from;
-    uint64_t hash; /* of those; 0: none */
+    uint64_t hash;    /* of those; 0: none */
     struct zone zone; /* count 0: not made yet */
 };
 
