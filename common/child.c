@@ -65,6 +65,7 @@ static int open_signals(int *ret_fd)
         (void)signal(sig, SIG_DFL); /* refused for SIGKILL and SIGSTOP, and libc's own: fine */
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error, like a full disk */
     *ret_fd = signalfd(-1, &mine, SFD_NONBLOCK | SFD_CLOEXEC);
     return *ret_fd == -1 ? -errno : 0;
 }

@@ -47,10 +47,12 @@ Test(jobs, a_failed_start_says_why)
     world_add("wrong", elected, "true")->user = "no-such-user-here";
     world_add("file", elected, "true")->environment_file = "/nonexistent";
     world_begin();
-    world_wait_for_log("job_failed_to_start job=lost run=1.7-1 epoch=1.7 reason=\"cannot change to directory "
-                       "'/nonexistent': No such file or directory\"");
-    world_wait_for_log("job_failed_to_start job=wrong run=1.7-2 epoch=1.7 reason=\"cannot find user "
-                       "'no-such-user-here': there is no such user\"");
+    world_wait_for_log(
+        "job_failed_to_start job=lost run=1.7-1 epoch=1.7 reason=\"cannot change to directory "
+        "'/nonexistent': No such file or directory\"");
+    world_wait_for_log(
+        "job_failed_to_start job=wrong run=1.7-2 epoch=1.7 reason=\"cannot find user "
+        "'no-such-user-here': there is no such user\"");
     world_wait_for_log(
         "job_failed_to_start job=file run=1.7-3 epoch=1.7 reason=\"cannot read environment_file "
         "'/nonexistent': No such file or directory\"");

@@ -154,6 +154,8 @@ struct asking {
 
     dur_ns database_ahead; /* of our wall clock, as of the last answer */
     mono_ns write_at;      /* changes are gathered until then */
+    mono_ns claims_at;     /* no claim before: the database's clock is behind. 0: at once */
+    bool clock_said;       /* that it is */
     mono_ns again_at;      /* after a failure: nothing is asked before */
     mono_ns requests_at;   /* look for requests though nobody called */
     mono_ns prune_at;

@@ -178,6 +178,8 @@ static void forget_definition(struct job *job)
     job->definition = NULL;
     job->account = NULL;
     job->plan.enabled = false;
+    job->plan.schedule =
+        (struct schedule){.kind = SCHEDULE_MANUAL}; /* it pointed into the old one */
 }
 
 /* The new table: first the rows of the configuration, then what was removed and still runs. */

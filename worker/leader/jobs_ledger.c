@@ -16,6 +16,8 @@
 /* Requests are announced; this is for the announcement that got lost, or never comes (SQLite). */
 #define REQUESTS_EVERY DUR_S(5)
 #define REQUESTS_EVERY_SQLITE DUR_S(1)
+/* Ticks that the database's clock has not come to are asked for again after this. */
+#define CLOCK_AGAIN DUR_S(1)
 #define PRUNE_EVERY DUR_MS(500)
 #define PRUNE_AGAIN DUR_S(60) /* after a failure */
 
@@ -334,7 +336,7 @@ static enum question choose(const struct jobs *jobs, mono_ns now)
     if (a->load_wanted) {
         return ASK_LOAD;
     }
-    if (a->claim_count > 0 && !(write && a->before == ASK_CLAIM)) {
+    if (a->claim_count > 0 && a->claims_at <= now && !(write && a->before == ASK_CLAIM)) {
         return ASK_CLAIM;
     }
     if (write) {
@@ -402,11 +404,14 @@ mono_ns jobs_ask_next(const struct jobs *jobs)
         !ledger_is_free(a->ledger)) {
         return MONO_NEVER; /* an answer, or on_ready, comes first */
     }
-    if (a->load_wanted || a->claim_count > 0 || a->requests_wanted ||
+    if (a->load_wanted || (a->claim_count > 0 && a->claims_at == 0) || a->requests_wanted ||
         (has_to_write(a) && jobs->ending != ENDING_NOT)) {
         at = 0;
     } else if (has_to_write(a)) {
         at = a->write_at;
+    }
+    if (a->claim_count > 0) {
+        at = a->claims_at < at ? a->claims_at : at;
     }
     if (jobs->ending == ENDING_NOT) {
         at = a->requests_at < at ? a->requests_at : at;
@@ -460,7 +465,8 @@ static void on_claimed(void *ctx, const enum ledger_verdict *verdicts, size_t co
     struct asking *a = &jobs->asking;
     size_t ahead = 0;
 
-    assert(a->question == ASK_CLAIM && count == a->claims_asked);
+    assert(a->question == ASK_CLAIM);
+    assert(count == a->claims_asked);
     went_well(jobs);
     a->database_ahead = database_clock - clock_wall();
     for (size_t i = 0; i < count; i++) {
@@ -487,12 +493,13 @@ static void on_claimed(void *ctx, const enum ledger_verdict *verdicts, size_t co
         }
     }
     a->claims_asked = 0;
-    if (ahead > 0) {
+    if (ahead > 0 && !a->clock_said) {
         log_error("clock_ahead", "ticks=%zu clock=%s database_clock=%s effect=%s", ahead,
                   instant_text(clock_wall()).is, instant_text(database_clock).is,
                   "\"they are not started before the database's clock has come to them\"");
-        a->again_at = clock_now() + backoff_next(&a->backoff, &jobs->random);
     }
+    a->clock_said = ahead > 0;
+    a->claims_at = ahead > 0 ? clock_now() + CLOCK_AGAIN : 0;
 }
 
 static void forget_first(struct asking *a)

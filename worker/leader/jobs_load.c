@@ -58,17 +58,18 @@ static void take_job(struct jobs *jobs, struct job *job, const struct ledger_job
     bool clocked = schedule_is_clocked(&job->plan.schedule);
     bool has_past = clocked && state != NULL && state->last_tick > 0 &&
                     state->schedule_hash == job->schedule_hash && job->schedule_hash != 0;
-    wall_ns last_tick = clock_wall();
+    bool is_new = clocked && !has_past &&
+                  (job->schedule_hash != 0 || (state != NULL && state->schedule_hash != 0));
+    wall_ns last_tick = has_past ? not_in_the_future(job, state->last_tick, database_clock) : 0;
 
-    if (has_past) {
-        last_tick = not_in_the_future(job, state->last_tick, database_clock);
-    } else if (clocked &&
-               (job->schedule_hash != 0 || (state != NULL && state->schedule_hash != 0))) {
-        jobs_begin_history(jobs, job, last_tick);
-    }
     job->failures = state != NULL ? state->failures : 0;
     scheduler_know(&jobs->scheduler, &job->plan, last_tick, has_past ? jobs->unknown_until : 0,
                    state != NULL && state->paused, clock_wall());
+    if (is_new) {
+        wall_ns begin = job->plan.last_tick;
+
+        jobs_begin_history(jobs, job, begin != 0 ? begin : clock_wall());
+    }
 }
 
 /* ---- runs ---- */

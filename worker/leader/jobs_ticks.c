@@ -292,8 +292,9 @@ static bool is_success(const struct job *job, const struct run *run)
     if (!WIFEXITED(run->status)) {
         return false;
     }
-    return job->definition == NULL ? code == 0
-                                   : exit_codes_has(&job->definition->success_codes, code);
+    return job->definition == NULL || job->definition->action == ACTION_SQL
+               ? code == 0
+               : exit_codes_has(&job->definition->success_codes, code);
 }
 
 static void log_end(const struct tick *tick, enum outcome outcome, mono_ns now)
