@@ -264,6 +264,7 @@ static void write_why(struct writing *w)
     if (w->query->at == 0) {
         (void)fputs("SELECT max(scheduled_at) ", w->to);
         of_job(w, 1, job);
+        (void)fputs(" AND outcome <> 'claimed'", w->to); /* it is not due yet, or was just now */
     } else {
         write_nearest(w, job);
     }
