@@ -91,7 +91,7 @@ static bool take_time(const char **at, int64_t *ret_second, int64_t *ret_nanos)
             }
         }
     }
-    *ret_second = (int64_t)hour * HOUR_S + minute * MINUTE_S + second;
+    *ret_second = (int64_t)hour * HOUR_S + (int64_t)minute * MINUTE_S + second;
     *ret_nanos = nanos;
     return true;
 }
@@ -114,7 +114,7 @@ static bool take_offset(const char **at, int64_t *ret_offset)
         !take_number(at, 2, 0, 59, &minutes)) {
         return false;
     }
-    *ret_offset = ((int64_t)hours * HOUR_S + minutes * MINUTE_S) * (west ? -1 : 1);
+    *ret_offset = ((int64_t)hours * HOUR_S + (int64_t)minutes * MINUTE_S) * (west ? -1 : 1);
     return true;
 }
 
