@@ -45,6 +45,32 @@ LEDGER_RULE(a_job_keeps_what_is_not_said_of_it)
     ledger_user_close(&u);
 }
 
+/* By which a leader looks for them; neither their ticks nor a locale has a say. */
+LEDGER_RULE(states_of_jobs_come_in_the_order_of_their_names)
+{
+    static const char *const sorted[] = {"", "B", "a", "a-b", "ab", "c"};
+    struct ledger_user u;
+    wall_ns at = a_past();
+    struct ledger_job_change jobs[] = {
+        {.job = "c", .sets_tick = true, .last_tick = at, .schedule_hash = 1},
+        {.job = "ab", .sets_tick = true, .last_tick = at + 1000, .schedule_hash = 1},
+        {.job = "B", .sets_tick = true, .last_tick = at + 2000, .schedule_hash = 1},
+        {.job = "a-b", .sets_tick = true, .last_tick = at + 3000, .schedule_hash = 1},
+        {.job = "a", .sets_failures = true, .failures = 1},
+        {.job = "", .sets_paused = true, .paused = true},
+    };
+    struct ledger_write write = {.jobs = jobs, .job_count = 6};
+
+    ledger_user_open(&u, f, ledger_first, LEDGER_OURS);
+    cr_assert_eq(ledger_user_write(&u, &write), TOLD_WRITTEN, "%s", u.text);
+    cr_assert_eq(ledger_user_load(&u), TOLD_LOADED, "%s", u.text);
+    cr_assert_eq(u.job_count, 6);
+    for (size_t i = 0; i < 6; i++) {
+        cr_expect_str_eq(u.jobs[i].job, sorted[i]);
+    }
+    ledger_user_close(&u);
+}
+
 LEDGER_RULE(the_next_leader_finds_what_is_open)
 {
     struct ledger_user u;

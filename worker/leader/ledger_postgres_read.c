@@ -61,6 +61,15 @@ static struct ledger_open_run run_at(const PGresult *result, int row)
     };
 }
 
+/* Not the server's order: that would be its locale's. */
+static int by_name(const void *a, const void *b)
+{
+    const struct ledger_job_state *left = a;
+    const struct ledger_job_state *right = b;
+
+    return strcmp(left->job, right->job);
+}
+
 /* The first row is the clock's, then those of the jobs, then the runs. */
 void ledger_load_answered(struct ledger_postgres *p, const PGresult *result)
 {
@@ -83,6 +92,7 @@ void ledger_load_answered(struct ledger_postgres *p, const PGresult *result)
                 runs[state.run_count++] = run_at(result, row);
             }
         }
+        qsort(jobs, state.job_count, sizeof(*jobs), by_name);
         state.jobs = jobs;
         state.runs = runs;
         ledger_postgres_done(p);
