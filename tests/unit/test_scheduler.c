@@ -152,6 +152,30 @@ Test(scheduler, a_service_waits_for_a_run_that_somebody_asked_for)
     plan_release(&p);
 }
 
+Test(scheduler, a_start_of_a_service_that_was_handed_over_is_the_only_one)
+{
+    struct plan p = plan_made(1);
+    const struct scheduler_about about = {.scheduled_at = p.wall - DUR_S(1),
+                                          .attempt = 1,
+                                          .origin = ORIGIN_SERVICE,
+                                          .stage = RUN_WAITING,
+                                          .settled = true};
+
+    p.jobs[0].schedule = (struct schedule){.kind = SCHEDULE_ALWAYS};
+    plan_replace(&p);
+    scheduler_begin(&p.s, p.wall, p.mono);
+    scheduler_ledger(&p.s, true, p.wall);
+    struct scheduler_run *left = plan_add(&p, 0, &about);
+    scheduler_know(&p.s, &p.jobs[0], p.wall, 0, false, p.wall);
+    plan_expect(&p, "the one that waits", 0, SCHEDULER_PROMOTE);
+    cr_expect_eq(plan_expect(&p, "it runs", 0, SCHEDULER_START).run, left);
+    plan_expect_nothing(&p, "no other");
+    plan_ended(&p, left);
+    plan_pass(&p, DUR_S(1));
+    plan_expect_run(&p, "it is started again", 0);
+    plan_release(&p);
+}
+
 Test(scheduler, a_critical_service_that_cannot_be_kept_up_is_told_of_once)
 {
     struct plan p = plan_made(1);

@@ -199,7 +199,9 @@ void scheduler_know(struct scheduler *s, struct scheduler_job *job, wall_ns last
     job->unknown_until = unknown_until;
     job->is_new = false;
     scheduler_follow(s, job, wall);
-    if (job->starts_when_known && !(is_service(job) && scheduler_is_paused(s, job))) {
+    if (job->starts_when_known && is_service(job)) {
+        scheduler_serve(s, job, 0); /* the leader before may have left a start of it */
+    } else if (job->starts_when_known) {
         scheduler_set_job_alarm(s, job, 0);
     }
     job->starts_when_known = false;
