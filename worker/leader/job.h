@@ -106,6 +106,7 @@ struct change {
 
 struct job_change {
     struct ledger_job_change is;
+    uint64_t after; /* so many changes were asked for before it: it is written with the last one */
     char job[JOB_NAME_MAX];
 };
 
@@ -137,16 +138,19 @@ struct asking {
     size_t change_count;
     size_t change_room;
     size_t changes_asked;
+    uint64_t changes_written; /* all that ever were */
     struct job_change *job_changes;
     size_t job_change_count;
     size_t job_change_room;
     size_t job_changes_asked;
+    size_t tick_changes; /* those of them that say what a job's last tick is */
     struct answer *answers;
     size_t answer_count;
     size_t answer_room;
     size_t answers_asked;
     struct ledger_change *change_batch; /* owned, as the two below: what the ledger is shown */
     struct ledger_job_change *job_batch;
+    size_t job_batch_room;
     struct ledger_request_answer *answer_batch;
 
     struct tick *unreported; /* first of those that have started */

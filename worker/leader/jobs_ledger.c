@@ -66,6 +66,11 @@ struct change *jobs_ask_change(struct jobs *jobs, enum ledger_change_kind kind, 
     return change;
 }
 
+static bool says_tick(const struct job_change *change)
+{
+    return change->is.sets_tick || change->is.advances;
+}
+
 void jobs_ask_job_change(struct jobs *jobs, const char *job, const struct ledger_job_change *change)
 {
     struct asking *a = &jobs->asking;
@@ -73,7 +78,8 @@ void jobs_ask_job_change(struct jobs *jobs, const char *job, const struct ledger
     a->job_changes = jobs_grow(a->job_changes, a->job_change_count, &a->job_change_room,
                                sizeof(*a->job_changes));
     struct job_change *to = &a->job_changes[a->job_change_count++];
-    *to = (struct job_change){.is = *change};
+    *to = (struct job_change){.is = *change, .after = a->changes_written + a->change_count};
+    a->tick_changes += says_tick(to);
     (void)snprintf(to->job, sizeof(to->job), "%s", job);
     write_soon(a);
 }
@@ -249,24 +255,41 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* A job's last tick must not be written without the rows of the ticks before it, nor they without
+ * it: a leader that ends between the two would leave ticks without a row, or with a second one. */
+static void make_job_batch(struct asking *a)
+{
+    size_t count = 0;
+
+    while (count < a->job_change_count &&
+           a->job_changes[count].after <= a->changes_written + a->changes_asked) {
+        count++;
+    }
+    if (count > a->job_batch_room) {
+        free(a->job_batch);
+        a->job_batch_room = count < LEDGER_BATCH_MAX ? LEDGER_BATCH_MAX : count;
+        a->job_batch = jobs_must_have(calloc(a->job_batch_room, sizeof(*a->job_batch)));
+    }
+    for (size_t i = 0; i < count; i++) {
+        a->job_batch[i] = a->job_changes[i].is;
+        a->job_batch[i].job = a->job_changes[i].job;
+    }
+    a->job_changes_asked = count;
+}
+
 static void make_batches(struct asking *a)
 {
     if (a->change_batch == NULL) {
         a->change_batch = jobs_must_have(calloc(LEDGER_BATCH_MAX, sizeof(*a->change_batch)));
-        a->job_batch = jobs_must_have(calloc(LEDGER_BATCH_MAX, sizeof(*a->job_batch)));
         a->answer_batch = jobs_must_have(calloc(LEDGER_BATCH_MAX, sizeof(*a->answer_batch)));
     }
     a->changes_asked = least(a->change_count, LEDGER_BATCH_MAX);
-    a->job_changes_asked = least(a->job_change_count, LEDGER_BATCH_MAX);
+    make_job_batch(a);
     /* An answer tells of a run: it must not be written before it. */
     a->answers_asked =
         a->changes_asked < a->change_count ? 0 : least(a->answer_count, LEDGER_BATCH_MAX);
     for (size_t i = 0; i < a->changes_asked; i++) {
         a->change_batch[i] = a->changes[i]->is;
-    }
-    for (size_t i = 0; i < a->job_changes_asked; i++) {
-        a->job_batch[i] = a->job_changes[i].is;
-        a->job_batch[i].job = a->job_changes[i].job;
     }
     for (size_t i = 0; i < a->answers_asked; i++) {
         const struct answer *answer = &a->answers[i];
@@ -336,7 +359,13 @@ static enum question choose(const struct jobs *jobs, mono_ns now)
     if (a->load_wanted) {
         return ASK_LOAD;
     }
-    if (a->claim_count > 0 && a->claims_at <= now && !(write && a->before == ASK_CLAIM)) {
+    /* A claim says what its job's last tick is: what is known of the ticks before it comes first.
+     */
+    bool claim = a->claim_count > 0 && a->claims_at <= now;
+    if (claim && a->tick_changes > 0) {
+        return ASK_WRITE;
+    }
+    if (claim && !(write && a->before == ASK_CLAIM)) {
         return ASK_CLAIM;
     }
     if (write) {
@@ -507,6 +536,10 @@ static void forget_first(struct asking *a)
     for (size_t i = 0; i < a->changes_asked; i++) {
         free_change(a->changes[i]);
     }
+    for (size_t i = 0; i < a->job_changes_asked; i++) {
+        a->tick_changes -= says_tick(&a->job_changes[i]);
+    }
+    a->changes_written += a->changes_asked;
     a->change_count -= a->changes_asked;
     memmove(a->changes, a->changes + a->changes_asked, a->change_count * sizeof(*a->changes));
     a->job_change_count -= a->job_changes_asked;

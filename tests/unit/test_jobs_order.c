@@ -1,0 +1,79 @@
+/* In which order the ledger is told things: a leader may end between any two of them. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/unit/jobs_fixture.h"
+#include "worker/leader/job.h"
+
+TestSuite(jobs_order, .init = world_up, .fini = world_down, .timeout = 300);
+
+static struct ledger_kind watched;
+static const struct ledger_kind *real;
+static void (*tell_loaded)(void *ctx, const struct ledger_state *state);
+static struct ledger_job_state before;
+
+/* What was seen. */
+static size_t rows_of_missed;  /* the first write that has any */
+static wall_ns tick_of_missed; /* and the last tick in it */
+static bool claimed_too_early;
+static bool claimed;
+
+static void with_a_past(void *ctx, const struct ledger_state *state)
+{
+    struct ledger_state past = *state;
+
+    past.jobs = &before;
+    past.job_count = 1;
+    tell_loaded(ctx, &past);
+}
+
+static void watch_claim(struct ledger *l, const struct ledger_claim *claims, size_t count)
+{
+    claimed_too_early = claimed_too_early || rows_of_missed == 0;
+    claimed = true;
+    real->claim(l, claims, count);
+}
+
+static void watch_write(struct ledger *l, const struct ledger_write *write)
+{
+    for (size_t i = 0; i < write->change_count && rows_of_missed == 0; i++) {
+        rows_of_missed += write->changes[i].outcome == OUTCOME_MISSED;
+    }
+    for (size_t i = 0; i < write->job_count && tick_of_missed == 0; i++) {
+        tick_of_missed = write->jobs[i].last_tick;
+        cr_expect_eq(rows_of_missed, 1, "the last tick is written without its row");
+    }
+    real->write(l, write);
+}
+
+static bool has_claimed(const void *ctx)
+{
+    (void)ctx;
+    return claimed;
+}
+
+Test(jobs_order, ticks_that_were_missed_are_written_before_a_later_one_is_claimed)
+{
+    static const struct schedule seldom = {.kind = SCHEDULE_EVERY, .every = DUR_S(1)};
+    wall_ns second = clock_wall() / DUR_S(1) * DUR_S(1);
+
+    world_add("late", seldom, "true");
+    jobs_configure(world.jobs, &world.cfg);
+    world.jobs->list[0]->schedule_hash = 5;
+    before = (struct ledger_job_state){
+        .job = "late", .last_tick = second - DUR_S(60), .schedule_hash = 5};
+    world_begin_term((struct epoch){1, 7});
+    real = world.ledger->kind;
+    watched = *real;
+    watched.claim = watch_claim;
+    watched.write = watch_write;
+    world.ledger->kind = &watched;
+    tell_loaded = world.ledger->events.on_loaded;
+    world.ledger->events.on_loaded = with_a_past;
+
+    world_wait_for("a claim", has_claimed, NULL);
+    cr_expect_eq(rows_of_missed, 1);
+    cr_expect_not(claimed_too_early, "who ends now leaves ticks that nobody knows of");
+    cr_expect_geq(tick_of_missed, second - DUR_S(2));
+    world_kill_all();
+}
