@@ -9,6 +9,7 @@
 
 #include "tests/support/fleet.h"
 #include "tests/support/long_test.h"
+#include "tests/support/starts.h"
 #include "tests/support/text.h"
 
 TestSuite(promotion, .timeout = 240);
@@ -19,6 +20,8 @@ static struct fleet fleet;
 static struct server standby[STANDBYS_MAX];
 static struct poller poller[STANDBYS_MAX];
 static size_t standbys;
+static struct starts starts;
+static char *more_jobs; /* beside those of the diary; NULL: none */
 
 #define A (&fleet.member[0])
 #define B (&fleet.member[1])
@@ -64,7 +67,10 @@ static void configure(struct instance *i, const char *dsn)
 
     own.dsn = dsn;
     own = fleet_settings(&fleet, &own);
+    char *job = text_format("%s%s", more_jobs == NULL ? "" : more_jobs, own.job);
+    own.job = job;
     instance_configure(i, &own);
+    free(job);
 }
 
 static void begin_on_all(void)
@@ -329,5 +335,62 @@ Test(promotion, and_a_restore_into_new_files_are_the_same_to_an_election)
 
     (void)somebody_leads_after_a_lease("2.2");
     cr_expect_eq(diary_terms(&fleet.diary), 2);
+    end();
+}
+
+/* ---- ticks ---- */
+
+/* What the old primary knew and the new one does not: it runs to the old one's last moment. */
+static void check_lost_tail(PGconn *conn)
+{
+    starts_check_rows(&starts, conn);
+    no_rows(conn, "lost starts that are not told of",
+            "SELECT * FROM note n WHERE job = 'once' AND id NOT IN (SELECT id FROM run) AND NOT "
+            "EXISTS (SELECT FROM tick t WHERE t.job = n.job AND t.at = n.at AND t.outcome = "
+            "'missed' AND t.reason = 'timeline')");
+    no_rows(conn, "ticks that ran again and were not to",
+            "SELECT at, attempt, array_agg(id) FROM note WHERE job = 'once' GROUP BY 1, 2 HAVING "
+            "count(*) > 1");
+    no_rows(conn, "ticks that ran again though their claim survived",
+            "SELECT job, at, attempt, array_agg(id) FROM note WHERE id IN (SELECT id FROM run) "
+            "GROUP BY 1, 2, 3 HAVING count(*) > 1");
+    no_rows(conn, "lost ticks that did not run again",
+            "SELECT * FROM note n WHERE job = 'again' AND id NOT IN (SELECT id FROM run) AND NOT "
+            "EXISTS (SELECT FROM note m JOIN run USING (id) WHERE m.job = n.job AND m.at = n.at)");
+    cr_expect_str_neq(server_scalar(conn, "SELECT count(*) FROM note WHERE job = 'once' AND id NOT "
+                                          "IN (SELECT id FROM run)"),
+                      "0", "no tail was lost");
+}
+
+Test(promotion, with_a_lost_tail_runs_a_tick_again_only_where_the_job_says_so)
+{
+    fleet_make(&fleet, 2, &short_lease);
+    starts_make(&starts, &fleet.dir);
+    more_jobs = text_format("[job once]\nschedule = every 1s\nmissed = all\n%s"
+                            "[job again]\nschedule = every 1s\nmissed = all\n"
+                            "on_interrupt = rerun\n%s",
+                            starts.exec, starts.exec);
+    add_standby();
+    begin_on_all();
+    wait_value(&standby[0],
+               "SELECT count(DISTINCT job) FROM pgbaton.run WHERE outcome = 'succeeded' AND job IN "
+               "('once', 'again')",
+               "2");
+
+    cut_off_from_primary(&standby[0]);
+    starts_wait(&starts, "a", starts_of(&starts, "a") + 6);
+    mark_all();
+    server_crash(&fleet.pg);
+    instance_wait(A, "lost", "");
+    server_promote(&standby[0]);
+    struct instance *leader = somebody_leads_after_a_lease("2.2");
+    starts_wait(&starts, leader->name, starts_of(&starts, leader->name) + 12);
+    instance_stop(A);
+    instance_stop(B);
+
+    PGconn *conn = server_connect(&standby[0], "test");
+    check_lost_tail(conn);
+    PQfinish(conn);
+    free(more_jobs);
     end();
 }

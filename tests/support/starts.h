@@ -30,6 +30,9 @@ void starts_wait(const struct starts *s, const char *instance, size_t more_than)
  */
 void starts_load(const struct starts *s, PGconn *conn);
 
+/* starts_check_rows - load, and: every second has one row, alone or in a range. */
+void starts_check_rows(const struct starts *s, PGconn *conn);
+
 /* starts_check - load, and: every second has its row, alone or in a range; no tick was started
  * twice; nothing was started without a row. When no instance runs any more. */
 void starts_check(const struct starts *s, PGconn *conn);
