@@ -31,6 +31,11 @@ enum {
 #define UNKILLABLE_AFTER DUR_S(1)     /* then it is an error that names a process */
 #define ACCOUNT_AGAIN DUR_S(30) /* an account that was not found is looked up again after this */
 
+/* Results are written together with what comes in this time (DESIGN.md section 6). */
+#define LEDGER_WRITE_WITHIN DUR_MS(50)
+#define LEDGER_AGAIN_LEAST DUR_MS(200)
+#define LEDGER_AGAIN_MOST DUR_S(30)
+
 /* A run, from its tick on. Its memory is its own until it has ended or was dropped. */
 struct tick {
     struct scheduler_run plan;
@@ -277,7 +282,7 @@ void jobs_take_state(struct jobs *jobs, const struct ledger_state *state);
 const char *jobs_request_name(enum ledger_request_kind kind);
 void jobs_take_requests(struct jobs *jobs, const struct ledger_request *requests, size_t count);
 
-/* jobs_ledger.c */
+/* jobs_gather.c */
 void jobs_ask_load(struct jobs *jobs);
 void jobs_ask_claim(struct jobs *jobs, struct tick *tick);
 struct change *jobs_ask_change(struct jobs *jobs, enum ledger_change_kind kind, const char *id,
@@ -291,10 +296,14 @@ void jobs_await(struct jobs *jobs, struct tick *tick, struct change *change);
 void jobs_report_start(struct jobs *jobs, struct tick *tick);
 void jobs_forget_report(struct jobs *jobs, struct tick *tick); /* true end comes instead */
 void jobs_forget_tick(struct jobs *jobs, struct tick *tick);   /* no claim or change tells of it */
+void jobs_free_change(struct change *change);
+bool jobs_says_tick(const struct job_change *change); /* it sets, or advances, the last tick */
+void jobs_forget_questions(struct jobs *jobs);
+
+/* jobs_ledger.c */
 void jobs_ask_now(struct jobs *jobs); /* ask what is due; when a turn of the loop has ended */
 mono_ns jobs_ask_next(const struct jobs *jobs); /* when there may be something to ask */
 bool jobs_asked_all(const struct jobs *jobs);   /* nothing waits to be written, or to be answered */
-void jobs_forget_questions(struct jobs *jobs);
 
 /* jobs_stop.c */
 void jobs_carry_out_term(struct jobs *jobs, struct tick *tick);
