@@ -14,6 +14,7 @@
 #include "common/timer.h"
 #include "worker/leader/hook.h"
 #include "worker/leader/jobs.h"
+#include "worker/leader/question.h"
 #include "worker/leader/run.h"
 #include "worker/leader/scheduler.h"
 
@@ -121,8 +122,6 @@ struct answer {
     char text[256];
 };
 
-enum question { ASK_NOTHING, ASK_LOAD, ASK_CLAIM, ASK_WRITE, ASK_REQUESTS, ASK_PRUNE };
-
 /* What is asked of the ledger: one question at a time, and what waits to be asked. */
 struct asking {
     struct ledger *ledger; /* NULL: none */
@@ -170,8 +169,10 @@ struct asking {
     mono_ns prune_at;
     size_t prune_row; /* of the job that is next */
     struct backoff backoff;
-    bool failed; /* the last question failed, and that was said */
-    bool prune_failed;
+    bool failed; /* one failed, it was said, and nothing has proved yet that it works again */
+    enum question failed_question;
+    bool prune_failed; /* as failed, of those without which the rest works */
+    bool requests_failed;
 };
 
 struct jobs {

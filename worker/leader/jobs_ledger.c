@@ -282,12 +282,40 @@ bool jobs_asked_all(const struct jobs *jobs)
 
 /* ---- answers ---- */
 
-/* Any answer that is none of a failure: the ledger works. */
+static bool is_pending(const struct asking *a, enum question question)
+{
+    switch (question) {
+    case ASK_LOAD:
+        return a->load_wanted;
+    case ASK_CLAIM:
+        for (size_t i = 0; i < a->claim_count; i++) { /* those that were forgotten leave holes */
+            if (a->claims[i] != NULL) {
+                return true;
+            }
+        }
+        return false;
+    case ASK_WRITE:
+        return has_to_write(a);
+    case ASK_NOTHING:
+    case ASK_REQUESTS:
+    case ASK_PRUNE:
+        break;
+    }
+    return false;
+}
+
+/* Any answer that is none of a failure: the ledger works, as far as that proves it. */
 static void went_well(struct jobs *jobs)
 {
     struct asking *a = &jobs->asking;
+    enum question answered = a->question;
 
     a->question = ASK_NOTHING;
+    jobs_turn_soon(jobs);
+    if (a->failed &&
+        !question_proves(answered, a->failed_question, is_pending(a, a->failed_question))) {
+        return;
+    }
     if (a->failed) {
         log_info("ledger_works", "epoch=%s", epoch_text(jobs->epoch).is);
     }
@@ -297,7 +325,6 @@ static void went_well(struct jobs *jobs)
     if (a->loaded) {
         scheduler_ledger(&jobs->scheduler, true, clock_wall());
     }
-    jobs_turn_soon(jobs);
 }
 
 static void on_loaded(void *ctx, const struct ledger_state *state)
@@ -401,6 +428,7 @@ static void on_requests(void *ctx, const struct ledger_request *requests, size_t
 {
     struct jobs *jobs = ctx;
 
+    jobs->asking.requests_failed = false;
     went_well(jobs);
     jobs_take_requests(jobs, requests, count);
 }
@@ -418,14 +446,34 @@ static void on_pruned(void *ctx, size_t rows)
     }
 }
 
-/* Old rows that stay are no reason not to start what is due. */
-static void prune_failed(struct asking *a, const char *text)
+static void fail_once(bool *said, const char *event, const char *text)
 {
-    a->prune_at = clock_now() + PRUNE_AGAIN;
-    if (!a->prune_failed) {
-        log_warn("history_not_pruned", "error=%s", log_text(text).is);
+    if (!*said) {
+        log_warn(event, "error=%s", log_text(text).is);
     }
-    a->prune_failed = true;
+    *said = true;
+}
+
+/* Is it the question that failed, and not what it was asked on? A SQLite file is opened anew after
+ * each failure; where it cannot be, that is a failure of its own. */
+static bool is_there(const struct jobs *jobs)
+{
+    return jobs->world.config->database.kind == DATABASE_SQLITE ||
+           ledger_is_free(jobs->asking.ledger);
+}
+
+/* Old rows that stay, and requests that cannot be read, are no reason not to start what is due. */
+static void lesser_failed(struct jobs *jobs, enum question question, const char *text)
+{
+    struct asking *a = &jobs->asking;
+
+    if (question == ASK_PRUNE) {
+        a->prune_at = clock_now() + PRUNE_AGAIN;
+        fail_once(&a->prune_failed, "history_not_pruned", text);
+    } else {
+        fail_once(&a->requests_failed, "requests_not_read", text);
+    }
+    jobs_turn_soon(jobs);
 }
 
 /* What was asked stays where it is: it is asked again. */
@@ -436,9 +484,8 @@ static void on_failed(void *ctx, const char *text)
     enum question question = a->question;
 
     a->question = ASK_NOTHING;
-    if (question == ASK_PRUNE && ledger_is_free(a->ledger)) {
-        prune_failed(a, text);
-        jobs_turn_soon(jobs);
+    if (question_is_lesser(question) && is_there(jobs)) {
+        lesser_failed(jobs, question, text);
         return;
     }
     a->claims_asked = a->changes_asked = a->job_changes_asked = a->answers_asked = 0;
@@ -449,6 +496,9 @@ static void on_failed(void *ctx, const char *text)
     if (!a->failed) {
         log_error("ledger_failed", "epoch=%s error=%s effect=%s", epoch_text(jobs->epoch).is,
                   log_text(text).is, "\"nothing is started until it works\"");
+    }
+    if (!a->failed || question != ASK_NOTHING) { /* what it was asked on may fail meanwhile, too */
+        a->failed_question = question;
     }
     a->failed = true;
     a->again_at = clock_now() + backoff_next(&a->backoff, &jobs->random);
