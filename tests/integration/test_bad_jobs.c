@@ -154,6 +154,16 @@ static void rename_back(struct stage *s)
     stage_do(s, "ALTER TABLE run_that_was RENAME TO run");
 }
 
+static void rename_requests_away(struct stage *s)
+{
+    stage_do(s, "ALTER TABLE request RENAME TO request_that_was");
+}
+
+static void rename_requests_back(struct stage *s)
+{
+    stage_do(s, "ALTER TABLE request_that_was RENAME TO request");
+}
+
 static void take_right(struct stage *s)
 {
     stage_do(s, "REVOKE INSERT, UPDATE ON run FROM baton");
@@ -255,17 +265,43 @@ STAGE_RULE(bad_jobs, without_its_table_nothing_is_started_until_it_is_back)
     bear_in_a_term(s, &away, 1);
 }
 
-Test(bad_jobs, without_the_right_to_write_nothing_is_started_until_it_is_back)
+Test(bad_jobs, what_forbids_to_write_is_said_once_and_nothing_is_started_meanwhile)
 {
     static const struct fault faults[] = {
         {"revoked", take_right, give_right},
         {"read-only", forbid_writing, allow_writing},
+        {"requests renamed", rename_requests_away, rename_requests_back},
     };
     static struct stage stage;
 
     stage_make(&stage, ON_POSTGRES);
     bear_in_a_term(&stage, faults, 2);
     stage_end(&stage);
+}
+
+/* Who asks is not heard meanwhile; what is due does not depend on it. (In PostgreSQL one statement
+ * writes all of it, so there it does.) */
+Test(bad_jobs, without_the_table_of_requests_the_schedule_goes_on_on_sqlite)
+{
+    static struct stage stage;
+    struct stage *s = &stage;
+    struct outcome told;
+
+    stage_make(s, ON_SQLITE);
+    stage_set(s, NULL, GOOD);
+    stage_start(&s->a);
+    wait_succeeded(s, "good", 1);
+    rename_requests_away(s);
+    instance_wait(&s->a, "requests_not_read", "request");
+    wait_succeeded(s, "good", 3);
+    rename_requests_back(s);
+    instance_command(&s->a, &told, "trigger", "good", "--wait", NULL);
+    cr_expect_eq(told.code, 0, "%s%s", told.out, told.err);
+    cr_expect_eq(instance_logged(&s->a, "requests_not_read", ""), 1);
+    cr_expect_eq(instance_logged(&s->a, "ledger_failed", ""), 0);
+    instance_stop(&s->a);
+    stage_expect(s, "ticks", "SELECT count(*) FROM run WHERE outcome = 'missed'", "0");
+    stage_end(s);
 }
 
 /* Its rows are gone with it; what was decided is in job_state. */
