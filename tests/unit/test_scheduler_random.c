@@ -117,7 +117,7 @@ static void check_rest(void)
         if (!job->known || !job->enabled) {
             continue;
         }
-        MUST(!schedule_is_clocked(&job->schedule) ||
+        MUST(!schedule_is_clocked(&job->schedule) || s->doubt_until > m.p.mono ||
                  schedule_next(&job->schedule, m.accounted[i]) > m.p.wall,
              "job %zu: a tick that is due was not asked for", i);
         for (struct scheduler_run *run = job->runs; run != NULL; run = run->next) {
@@ -229,6 +229,11 @@ static void asked(const struct scheduler_run *run, bool pending)
     m.pending_grant[run - m.p.runs] = pending;
 }
 
+static void database_clock_comes(void)
+{
+    scheduler_database_clock(&m.p.s, m.p.wall, m.p.mono, DUR_S(2));
+}
+
 static enum scheduler_verdict decide(void)
 {
     struct scheduler_decision d = scheduler_next(&m.p.s, m.p.wall, m.p.mono);
@@ -276,6 +281,12 @@ static enum scheduler_verdict decide(void)
     case SCHEDULER_TERM:
     case SCHEDULER_KILL:
         MUST(has_process(d.run), "a signal to nobody");
+        break;
+    case SCHEDULER_DOUBT_CLOCK:
+        MUST(m.p.s.ledger_up && m.p.s.phase == SCHEDULER_LEADING, "nobody can be asked");
+        if (one_in(2)) {
+            database_clock_comes();
+        }
         break;
     default:
         break;
@@ -464,6 +475,9 @@ static void go_on(void)
         length = wake_wall - m.p.wall;
     }
     plan_pass(&m.p, length < DUR_S(100) ? length : DUR_S(100));
+    if (one_in(5)) {
+        database_clock_comes();
+    }
 }
 
 /* All processes have ended, and nobody waits for what has not begun. */

@@ -304,3 +304,55 @@ Test(scheduler_ticks, ten_thousand_jobs_come_in_the_order_of_their_instants)
     }
     plan_release(&p);
 }
+
+/* By a wall clock that was set a year ahead, a year of ticks was missed. */
+Test(scheduler_ticks, a_wall_clock_far_ahead_of_the_databases_makes_none)
+{
+    struct plan p = plan_made(1);
+
+    p.jobs[0].policy.missed = MISSED_ALL;
+    plan_begin(&p);
+    scheduler_database_clock(&p.s, p.wall, p.mono, DUR_S(2));
+    plan_pass(&p, DUR_MS(500));
+    plan_ended(&p, plan_expect_run(&p, "1001", 0));
+    p.wall += DUR_S(365 * 86400LL);
+    scheduler_clock_set(&p.s, p.wall);
+
+    for (int i = 0; i < 3; i++) {
+        plan_expect(&p, "the ledger is asked", 0, SCHEDULER_DOUBT_CLOCK);
+        plan_expect_nothing(&p, "and until it answers nothing is made");
+        cr_expect_eq(scheduler_wake_wall(&p.s), WALL_NEVER);
+        cr_expect_eq(scheduler_wake_mono(&p.s), p.mono + SCHEDULER_DOUBT);
+        p.mono += SCHEDULER_DOUBT;
+    }
+    plan_expect(&p, "asked", 0, SCHEDULER_DOUBT_CLOCK);
+    scheduler_database_clock(&p.s, p.wall - DUR_S(365 * 86400LL), p.mono, DUR_S(2));
+    plan_expect(&p, "the database says that it is wrong", 0, SCHEDULER_DOUBT_CLOCK);
+    p.wall -= DUR_S(365 * 86400LL);
+    scheduler_clock_set(&p.s, p.wall);
+    p.mono += SCHEDULER_DOUBT;
+    p.wall += SCHEDULER_DOUBT;
+    struct scheduler_decision d = plan_expect(&p, "right again", 0, SCHEDULER_TICK);
+    cr_expect_eq(d.scheduled_at, DUR_S(1002));
+    plan_release(&p);
+}
+
+Test(scheduler_ticks, a_wall_clock_that_was_corrected_is_believed_when_the_database_agrees)
+{
+    struct plan p = plan_made(1);
+
+    p.jobs[0].policy.missed = MISSED_SKIP;
+    plan_begin(&p);
+    scheduler_database_clock(&p.s, p.wall, p.mono, DUR_S(2));
+    plan_pass(&p, DUR_MS(500));
+    plan_ended(&p, plan_expect_run(&p, "1001", 0));
+    p.wall += DUR_S(60);
+    scheduler_clock_set(&p.s, p.wall);
+    plan_expect(&p, "asked", 0, SCHEDULER_DOUBT_CLOCK);
+    scheduler_database_clock(&p.s, p.wall, p.mono, DUR_S(2));
+    plan_expect(&p, "there is a gap", 0, SCHEDULER_BUSY);
+    struct scheduler_decision d = plan_expect(&p, "it counts as missed", 0, SCHEDULER_RECORD);
+    cr_expect_eq(d.scheduled_at, DUR_S(1002));
+    cr_expect_eq(d.count, 60);
+    plan_release(&p);
+}

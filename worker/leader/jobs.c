@@ -165,6 +165,17 @@ static void give_up_critical(struct jobs *jobs, const struct job *job)
     jobs->events.on_critical(jobs->events.ctx, job->board.name);
 }
 
+/* Its answer has the database's clock in it. */
+static void doubt_clock(struct jobs *jobs)
+{
+    const struct scheduler *s = &jobs->scheduler;
+
+    log_warn("clock_doubted", "clock=%s database_clock=%s effect=%s", instant_text(clock_wall()).is,
+             instant_text(s->database_clock + (clock_now() - s->database_at)).is,
+             "\"no tick is made until the database was asked\"");
+    jobs_ask_load(jobs);
+}
+
 static void carry_out(struct jobs *jobs, const struct scheduler_decision *decision)
 {
     struct tick *tick = decision->run != NULL ? decision->run->owner : NULL;
@@ -202,6 +213,9 @@ static void carry_out(struct jobs *jobs, const struct scheduler_decision *decisi
         return;
     case SCHEDULER_KILL:
         jobs_carry_out_kill(jobs, tick);
+        return;
+    case SCHEDULER_DOUBT_CLOCK:
+        doubt_clock(jobs);
         return;
     case SCHEDULER_CRITICAL:
         give_up_critical(jobs, decision->job->owner);

@@ -327,11 +327,22 @@ static void went_well(struct jobs *jobs)
     }
 }
 
+static void hear_clock(struct jobs *jobs, wall_ns database_clock)
+{
+    const struct config *cfg = jobs->world.config;
+
+    jobs->asking.database_ahead = database_clock - clock_wall();
+    if (cfg->election.enabled && cfg->database.kind != DATABASE_NONE) { /* else it is our own */
+        scheduler_database_clock(&jobs->scheduler, database_clock, clock_now(),
+                                 cfg->database.max_clock_skew);
+    }
+}
+
 static void on_loaded(void *ctx, const struct ledger_state *state)
 {
     struct jobs *jobs = ctx;
 
-    jobs->asking.database_ahead = state->database_clock - clock_wall();
+    hear_clock(jobs, state->database_clock);
     jobs_take_state(jobs, state);
     jobs->asking.loaded = true;
     went_well(jobs);
@@ -347,7 +358,7 @@ static void on_claimed(void *ctx, const enum ledger_verdict *verdicts, size_t co
     assert(a->question == ASK_CLAIM);
     assert(count == a->claims_asked);
     went_well(jobs);
-    a->database_ahead = database_clock - clock_wall();
+    hear_clock(jobs, database_clock);
     for (size_t i = 0; i < count; i++) {
         struct tick *tick = a->claims[i];
 

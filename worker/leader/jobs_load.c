@@ -55,20 +55,23 @@ static wall_ns not_in_the_future(const struct job *job, wall_ns last_tick, wall_
 static void take_job(struct jobs *jobs, struct job *job, const struct ledger_job_state *state,
                      wall_ns database_clock)
 {
+    wall_ns now = clock_wall() < database_clock ? clock_wall() : database_clock;
     bool clocked = schedule_is_clocked(&job->plan.schedule);
     bool has_past = clocked && state != NULL && state->last_tick > 0 &&
                     state->schedule_hash == job->schedule_hash && job->schedule_hash != 0;
     bool is_new = clocked && !has_past &&
                   (job->schedule_hash != 0 || (state != NULL && state->schedule_hash != 0));
     wall_ns last_tick = has_past ? not_in_the_future(job, state->last_tick, database_clock) : 0;
+    /* Or the next leader would find it again. */
+    bool is_cut = has_past && last_tick < state->last_tick;
 
     job->failures = state != NULL ? state->failures : 0;
     scheduler_know(&jobs->scheduler, &job->plan, last_tick, has_past ? jobs->unknown_until : 0,
                    state != NULL && state->paused, clock_wall());
-    if (is_new) {
-        wall_ns begin = job->plan.last_tick;
-
-        jobs_begin_history(jobs, job, begin != 0 ? begin : clock_wall());
+    if (is_cut) {
+        jobs_begin_history(jobs, job, last_tick);
+    } else if (is_new) {
+        jobs_begin_history(jobs, job, job->plan.last_tick != 0 ? job->plan.last_tick : now);
     }
 }
 

@@ -218,6 +218,15 @@ void scheduler_ledger(struct scheduler *s, bool up, wall_ns wall)
     s->look_at_waiting = true;
 }
 
+void scheduler_database_clock(struct scheduler *s, wall_ns database_clock, mono_ns mono,
+                              dur_ns skew_most)
+{
+    s->database_clock = database_clock;
+    s->database_at = mono;
+    s->skew_most = skew_most;
+    s->doubt_until = 0;
+}
+
 void scheduler_clock_set(struct scheduler *s, wall_ns wall)
 {
     for (size_t i = 0; i < s->count; i++) {
@@ -282,6 +291,8 @@ void scheduler_begin(struct scheduler *s, wall_ns wall, mono_ns mono)
     s->no_time_left = false;
     s->ledger_up = false;
     s->no_ledger_until = 0;
+    s->database_clock = 0;
+    s->doubt_until = 0;
     s->all_paused = false;
     for (size_t i = 0; i < s->count; i++) {
         struct scheduler_job *job = s->jobs[i];
@@ -509,7 +520,7 @@ struct scheduler_decision scheduler_next(struct scheduler *s, wall_ns wall, mono
     advance(s, mono);
     if (run_alarm_due(s, mono, &out) || start_due(s, wall, mono, &out) ||
         job_alarm_due(s, wall, mono, &out) || scheduler_look_at_waiting(s, &out) ||
-        scheduler_tick_due(s, wall, &out) || scheduler_gap_step(s, &out)) {
+        scheduler_tick_due(s, wall, mono, &out) || scheduler_gap_step(s, &out)) {
         return out;
     }
     return (struct scheduler_decision){.verdict = SCHEDULER_NOTHING};
@@ -539,7 +550,8 @@ wall_ns scheduler_next_due(const struct scheduler *s)
 
 wall_ns scheduler_wake_wall(const struct scheduler *s)
 {
-    const struct heap_item *tick = s->ledger_up ? heap_first(&s->ticks) : NULL;
+    bool ticks = s->ledger_up && s->doubt_until == 0;
+    const struct heap_item *tick = ticks ? heap_first(&s->ticks) : NULL;
     const struct heap_item *start = heap_first(&s->starts);
     wall_ns at = tick != NULL ? tick->key : WALL_NEVER;
 
@@ -559,6 +571,9 @@ mono_ns scheduler_wake_mono(const struct scheduler *s)
         return 0; /* the next phase has nothing to wait for */
     }
     at = job != NULL && job->key < at ? job->key : at;
+    if (s->ledger_up && s->doubt_until != 0) {
+        at = scheduler_earlier(at, s->doubt_until);
+    }
     if (s->phase == SCHEDULER_RELEASING && s->known > 0 && !s->no_time_left) {
         /* it does not wait beyond that */
         at = scheduler_earlier(at, scheduler_kill_limit(s));

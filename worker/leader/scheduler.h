@@ -49,6 +49,8 @@ enum { SCHEDULER_CRITICAL_FAILURES = 5 };
 /* A tick that comes later than this was missed: the job's policy says what is done about it. A
  * planned hand-over takes less. */
 #define SCHEDULER_LATE DUR_S(2)
+/* While the wall clock is in doubt no tick is made; so long until the ledger is asked again. */
+#define SCHEDULER_DOUBT DUR_S(1)
 /* Instants that a gap looks at before others have their turn. */
 enum { SCHEDULER_GAP_TICKS = 500 };
 
@@ -197,6 +199,10 @@ struct scheduler {
     bool all_paused;
     bool ledger_up;          /* ticks can be claimed */
     wall_ns no_ledger_until; /* until then they could not */
+    wall_ns database_clock;  /* the last that is known of it; 0: there is none */
+    mono_ns database_at;     /* when that was */
+    dur_ns skew_most;        /* so far ahead of it our wall clock may be */
+    mono_ns doubt_until;     /* it was further ahead: no tick is made before */
     struct scheduler_run *first_waiting;
     struct scheduler_run *last_waiting;
     bool look_at_waiting; /* something may have room now */
@@ -221,7 +227,9 @@ enum scheduler_verdict {
     SCHEDULER_HAND_OVER, /* it is the next leader's: if GRANTED a queued row; scheduler_remove() */
     SCHEDULER_TERM,      /* SIGTERM to all of the run */
     SCHEDULER_KILL,      /* SIGKILL to what is left of the run */
-    SCHEDULER_CRITICAL,  /* this critical service cannot be kept up */
+    SCHEDULER_DOUBT_CLOCK, /* many ticks have passed by our wall clock and not by the ledger's, as
+                              far as that is known: ask it, scheduler_database_clock() */
+    SCHEDULER_CRITICAL,    /* this critical service cannot be kept up */
 };
 
 struct scheduler_decision {
@@ -279,6 +287,11 @@ void scheduler_know(struct scheduler *s, struct scheduler_job *job, wall_ns last
 
 /* scheduler_ledger - it can be asked, or it cannot: no tick is made, nothing is promoted. */
 void scheduler_ledger(struct scheduler *s, bool up, wall_ns wall);
+
+/* scheduler_database_clock - what the ledger's clock said just now, and how far ahead of it ours
+ * may be. Without it our wall clock is believed. */
+void scheduler_database_clock(struct scheduler *s, wall_ns database_clock, mono_ns mono,
+                              dur_ns skew_most);
 
 /* scheduler_clock_set - the wall clock was stepped: look at the next ticks anew. Never repeats one.
  */

@@ -40,7 +40,8 @@ void scheduler_serve(struct scheduler *s, struct scheduler_job *job, mono_ns at)
 /* scheduler_ticks.c */
 void scheduler_follow(struct scheduler *s, struct scheduler_job *job, wall_ns wall);
 void scheduler_forget_gap(struct scheduler *s, struct scheduler_job *job);
-bool scheduler_tick_due(struct scheduler *s, wall_ns wall, struct scheduler_decision *out);
+bool scheduler_tick_due(struct scheduler *s, wall_ns wall, mono_ns mono,
+                        struct scheduler_decision *out);
 bool scheduler_gap_step(struct scheduler *s, struct scheduler_decision *out);
 
 /* scheduler_runs.c */

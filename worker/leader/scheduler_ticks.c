@@ -144,10 +144,31 @@ static struct scheduler_decision tick(struct scheduler *s, struct scheduler_job 
     return out;
 }
 
-bool scheduler_tick_due(struct scheduler *s, wall_ns wall, struct scheduler_decision *out)
+/* The database's clock went on with CLOCK_BOOTTIME since it was heard of: what our wall clock has
+ * beyond that comes from a step. It may have been wrong before, or it is wrong now. */
+static bool is_in_doubt(const struct scheduler *s, wall_ns wall, mono_ns mono)
+{
+    return s->database_clock != 0 &&
+           wall > s->database_clock + (mono - s->database_at) + s->skew_most;
+}
+
+/* Until the ledger was asked. What passes meanwhile is found afterwards, by us or by the next
+ * leader. */
+static struct scheduler_decision doubt(struct scheduler *s, struct scheduler_job *job, mono_ns mono)
+{
+    s->doubt_until = scheduler_after(mono, SCHEDULER_DOUBT);
+    return (struct scheduler_decision){.verdict = SCHEDULER_DOUBT_CLOCK, .job = job};
+}
+
+bool scheduler_tick_due(struct scheduler *s, wall_ns wall, mono_ns mono,
+                        struct scheduler_decision *out)
 {
     struct heap_item *item;
 
+    if (s->doubt_until > mono) {
+        return false;
+    }
+    s->doubt_until = 0;
     while (s->ledger_up && (item = heap_first(&s->ticks)) != NULL && item->key <= wall) {
         struct scheduler_job *job = item->owner;
 
@@ -156,6 +177,9 @@ bool scheduler_tick_due(struct scheduler *s, wall_ns wall, struct scheduler_deci
 
         if (job->next_tick > wall && (s->phase != SCHEDULER_LEADING || passed)) {
             heap_put(&s->ticks, &job->tick, job->next_tick); /* it was to be claimed ahead */
+        } else if (passed && s->phase == SCHEDULER_LEADING && is_in_doubt(s, wall, mono)) {
+            *out = doubt(s, job, mono);
+            return true;
         } else if (passed && s->phase == SCHEDULER_LEADING) {
             begin_gap(s, job, wall);
         } else if (passed) { /* the next leader finds them, and the job's policy decides then */
