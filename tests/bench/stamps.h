@@ -24,4 +24,13 @@ size_t stamps_count(const struct stamps *s);
  * at the limit. */
 mono_ns stamps_wait(const struct stamps *s, size_t before);
 
+/* stamps_beside - those of the same command, in a file of that name in w. */
+void stamps_beside(struct stamps *s, const struct workdir *w, const char *name);
+
+/* stamps_wait_count - until there are so many. Ends the test at the limit. */
+void stamps_wait_count(const struct stamps *s, size_t count);
+
+/* stamps_read - all but the first `skip`, on the wall clock, earliest first; for free(). */
+wall_ns *stamps_read(const struct stamps *s, size_t skip, size_t *ret_count);
+
 #endif

@@ -37,6 +37,13 @@ double series_worst_ms(struct series *s)
     return (double)s->took[s->count - 1] / (double)DUR_MS(1);
 }
 
+double series_part_ms(const struct series *s, unsigned percent)
+{
+    cr_assert(s->count > 0);
+    size_t rank = (s->count * percent + 99) / 100; /* the nearest one, from 1 */
+    return (double)s->took[rank - 1] / (double)DUR_MS(1);
+}
+
 /* Every test is a process of its own: the head is printed by the one that starts them. */
 ReportHook(PRE_ALL)(struct criterion_test_set *tests)
 {
@@ -50,7 +57,7 @@ ReportHook(PRE_ALL)(struct criterion_test_set *tests)
     (void)getloadavg(load, 3);
     (void)strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", gmtime(&now));
     printf("%s, %s %s %s, %ld processors, load %.1f at the start\n\n"
-           "| measure | measured | worst | floor | ratio | at most | reached |\n"
+           "| measure | measured | worst | floor | ratio | mark | reached |\n"
            "| --- | ---: | ---: | ---: | ---: | ---: | --- |\n",
            date, system.sysname, system.release, system.machine, sysconf(_SC_NPROCESSORS_ONLN),
            load[0]);
@@ -82,6 +89,31 @@ void table_beside(const char *what, double measured, double floor, double mark)
 {
     printf("| %s | %.2f ms | | %.2f | %.2f | %.1f × floor | %s |\n", what, measured, floor,
            measured / floor, mark, verdict(measured / floor, mark));
+    (void)fflush(stdout);
+}
+
+void table_above(const char *what, double measured, double floor, double mark)
+{
+    printf("| %s | %.2f ms | | %.2f | | floor + %.0f ms | %s |\n", what, measured, floor, mark,
+           verdict(measured, floor + mark));
+    (void)fflush(stdout);
+}
+
+void table_rate(const char *what, double measured, double mark)
+{
+    if (mark == 0) {
+        printf("| %s | %.0f /s | | | | | |\n", what, measured);
+    } else {
+        printf("| %s | %.0f /s | | | | at least %.0f /s | %s |\n", what, measured, mark,
+               verdict(mark, measured));
+    }
+    (void)fflush(stdout);
+}
+
+void table_rate_beside(const char *what, double measured, double floor, double mark)
+{
+    printf("| %s | %.0f /s | | %.0f | %.2f | at least %.1f × floor | %s |\n", what, measured,
+           floor, measured / floor, mark, verdict(mark, measured / floor));
     (void)fflush(stdout);
 }
 
