@@ -41,7 +41,8 @@ static char *make_jobs(const struct crowd *c, const struct stamps *services, siz
         }
     }
     if (service > 0) {
-        (void)fprintf(to, "[job service-%zu]\nschedule = always\ncommand = %s %s; exec sleep 1000\n",
+        (void)fprintf(to,
+                      "[job service-%zu]\nschedule = always\ncommand = %s %s; exec sleep 1000\n",
                       service, services->command, services->file);
     }
     cr_assert_eq(fclose(to), 0);

@@ -112,8 +112,8 @@ void table_rate(const char *what, double measured, double mark)
 
 void table_rate_beside(const char *what, double measured, double floor, double mark)
 {
-    printf("| %s | %.0f /s | | %.0f | %.2f | at least %.1f × floor | %s |\n", what, measured,
-           floor, measured / floor, mark, verdict(mark, measured / floor));
+    printf("| %s | %.0f /s | | %.0f | %.2f | at least %.1f × floor | %s |\n", what, measured, floor,
+           measured / floor, mark, verdict(mark, measured / floor));
     (void)fflush(stdout);
 }
 
