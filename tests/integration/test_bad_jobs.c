@@ -33,15 +33,22 @@ static void expect_each_tick_once(struct stage *s, const char *job, int every_ms
     free(sql);
 }
 
-/* What waits, or is about to start, when the instance is stopped is left to the next one. */
-static void expect_all_succeeded(struct stage *s, const char *job)
+/* All of its ticks up to the last one that was run; then what waits when the instance is stopped
+ * is only what the next one would run. */
+static void stop_when_all_succeeded(struct stage *s, const char *job)
 {
     char *sql = text_format("SELECT count(*) FROM run WHERE job = '%s' AND outcome <> 'succeeded'"
                             " AND scheduled_at < (SELECT max(scheduled_at) FROM run WHERE"
                             " job = '%s' AND outcome = 'succeeded')",
                             job, job);
+    char *after = text_format("SELECT count(*) FROM run WHERE job = '%s' AND"
+                              " outcome NOT IN ('succeeded', 'queued')",
+                              job);
 
-    stage_expect(s, job, sql, "0");
+    stage_wait(s, sql, "0");
+    instance_stop(&s->a);
+    stage_expect(s, job, after, "0");
+    free(after);
     free(sql);
 }
 
@@ -103,12 +110,11 @@ STAGE_RULE(bad_jobs, what_cannot_be_started_fails_its_own_run_and_says_why)
     }
     wait_succeeded(s, "good", 2);
     cr_expect_eq(instance_child(&s->a, "worker"), worker);
-    instance_stop(&s->a);
+    stop_when_all_succeeded(s, "good");
     for (size_t i = 0; i < BAD; i++) {
         expect_each_tick_once(s, bad[i].job, 1000);
     }
     expect_each_tick_once(s, "good", 1000);
-    expect_all_succeeded(s, "good");
     stage_expect(s, "what is after them",
                  "SELECT count(*) FROM run WHERE job LIKE 'after%' OR"
                  " (job <> 'good' AND outcome NOT IN ('failed', 'queued', 'missed'))",
@@ -128,11 +134,10 @@ STAGE_RULE(bad_jobs, many_failures_of_one_cost_another_no_tick)
     stage_start(&s->a);
     stage_wait(s, "SELECT count(*) FROM job_state WHERE failures >= 10 AND job <> 'good'", "3");
     wait_succeeded(s, "good", 10);
-    instance_stop(&s->a);
+    stop_when_all_succeeded(s, "good");
     expect_each_tick_once(s, "good", 250);
     expect_each_tick_once(s, "fails", 250);
     expect_each_tick_once(s, "cannot-start", 250);
-    expect_all_succeeded(s, "good");
     stage_expect(s, "failures", "SELECT failures FROM job_state WHERE job = 'good'", "0");
 }
 
@@ -251,10 +256,9 @@ static void bear_in_a_term(struct stage *s, const struct fault *faults, size_t c
     for (size_t i = 0; i < count; i++) {
         bear(s, &faults[i]);
     }
-    instance_stop(&s->a);
+    stop_when_all_succeeded(s, "good");
     expect_each_tick_once(s, "good", 1000);
     expect_each_tick_once(s, "skips", 1000);
-    expect_all_succeeded(s, "good");
     expect_all_claimed(s);
 }
 
@@ -322,8 +326,7 @@ Test(bad_jobs, a_table_that_was_dropped_and_made_again_is_gone_on_with)
     wait_succeeded(&s, "good", 3);
     cr_expect(instance_leads(&s.a));
     cr_expect_eq(instance_logged(&s.a, "ledger_failed", ""), 1);
-    instance_stop(&s.a);
+    stop_when_all_succeeded(&s, "good");
     expect_each_tick_once(&s, "good", 1000);
-    expect_all_succeeded(&s, "good");
     stage_end(&s);
 }

@@ -306,16 +306,15 @@ STAGE_RULE(policies_more, what_a_dead_leader_ran_is_interrupted_and_rerun_where_
 /* ---- hand-over ---- */
 
 /* Rows that stand for a tick of it, and the ticks from its first to its last. */
-static void expect_each_second_once(struct stage *s, const char *job)
+static void expect_each_tick_once(struct stage *s, const char *job, int every_ms)
 {
-    const char *seconds = s->kind == ON_POSTGRES
-                              ? "extract(epoch FROM max(coalesce(last_at, scheduled_at)) -"
-                                " min(scheduled_at))::bigint"
-                              : "(max(coalesce(last_at, scheduled_at)) - min(scheduled_at))"
-                                " / 1000000";
-    char *sql = text_format("SELECT CASE WHEN sum(count) = %s + 1 THEN 'each once'"
+    const char *length = s->kind == ON_POSTGRES
+                             ? "round(extract(epoch FROM max(coalesce(last_at, scheduled_at)) -"
+                               " min(scheduled_at)) * 1000)"
+                             : "(max(coalesce(last_at, scheduled_at)) - min(scheduled_at)) / 1000";
+    char *sql = text_format("SELECT CASE WHEN sum(count) * %d = %s + %d THEN 'each once'"
                             " ELSE 'not each once' END FROM run WHERE job = '%s' AND attempt = 1",
-                            seconds, job);
+                            every_ms, length, every_ms, job);
 
     stage_expect(s, job, sql, "each once");
     free(sql);
@@ -324,35 +323,67 @@ static void expect_each_second_once(struct stage *s, const char *job)
 static void wait_runs_of(struct stage *s, const char *instance, unsigned term)
 {
     wait_ticks(s, "each", false, instance, term);
+    wait_ticks(s, "often", false, instance, term);
     wait_ticks(s, "plain", false, instance, term);
 }
+
+/* While the last run of the one that goes drains, ticks pass that the next one is to run: they wait
+ * in the ledger. Of the ticks every 200 ms some are claimed ahead at any time. */
+static void wait_left(struct stage *s, const char *instance, const char *job)
+{
+    char *sql = text_format(STAGE_IS(COUNT("job = '%s' AND outcome = 'queued' AND instance = '%s'"
+                                           " AND started_at IS NULL") " >= 2"),
+                            job, instance);
+
+    stage_wait(s, sql, "yes");
+    free(sql);
+}
+
+#define NOT_RUN_YET(job)                                                                           \
+    "SELECT count(*) FROM run WHERE job = '" job "' AND outcome <> 'succeeded' AND scheduled_at <" \
+    " (SELECT max(scheduled_at) FROM run WHERE job = '" job "' AND outcome = 'succeeded')"
+#define RUN_OTHERWISE(job)                                                                         \
+    "SELECT count(*) FROM run WHERE job = '" job "' AND outcome NOT IN ('succeeded', 'queued')"
 
 STAGE_RULE(policies_more, a_planned_hand_over_loses_no_tick)
 {
     stage_set(s, "schedule = every 1s\nexec = true\n",
-              "[job each]\nmissed = all\noverlap = allow\n[job plain]\n");
+              "[job each]\nmissed = all\noverlap = allow\n"
+              "[job often]\nschedule = every 200ms\nmissed = all\noverlap = allow\n"
+              "[job plain]\n"
+              "[job long]\nschedule = @elected\n"
+              "command = while [ ! -e DIR/go.$PGBATON_INSTANCE ]; do sleep 0.05; done\n");
     stage_start(&s->a);
     stage_start_heir(&s->b);
     wait_runs_of(s, "a", 1);
     instance_mark(&s->a);
     instance_command(&s->a, &told, "step-down", "--force", "--for", "1s", NULL);
     cr_assert_eq(told.code, 0, "%s", told.err);
+    wait_left(s, "a", "each");
+    wait_left(s, "a", "often");
+    stage_touch(s, "go.a");
     instance_wait(&s->b, "elected", "");
     wait_runs_of(s, "b", 2);
 
     instance_wait(&s->a, "seat_taken", "");
-    instance_stop(&s->b);
+    instance_mark(&s->a);
+    program_signal(&s->b.supervisor, SIGTERM);
+    wait_left(s, "b", "each");
+    stage_touch(s, "go.b");
+    cr_expect_eq(instance_wait_exit(&s->b), 0);
     instance_wait(&s->a, "elected", "");
     wait_runs_of(s, "a", 3);
+    stage_wait(s, NOT_RUN_YET("each"), "0");
+    stage_wait(s, NOT_RUN_YET("often"), "0");
     instance_stop(&s->a);
 
-    expect_each_second_once(s, "each");
-    expect_each_second_once(s, "plain");
-    stage_expect(s, "all of them ran",
-                 "SELECT count(*) FROM run WHERE job = 'each' AND outcome <> 'succeeded' AND"
-                 " scheduled_at < (SELECT max(scheduled_at) FROM run WHERE job = 'each' AND"
-                 " outcome = 'succeeded')",
-                 "0");
+    expect_each_tick_once(s, "each", 1000);
+    expect_each_tick_once(s, "often", 200);
+    expect_each_tick_once(s, "plain", 1000);
+    stage_expect(s, "each", RUN_OTHERWISE("each"), "0");
+    stage_expect(s, "often", RUN_OTHERWISE("often"), "0");
+    stage_expect(s, "long", ROWS("long"),
+                 "succeeded - 1 one; succeeded - 1 one; succeeded - 1 one");
 }
 
 /* ---- critical ---- */

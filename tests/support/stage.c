@@ -10,6 +10,9 @@
 
 enum { ROWS_MAX = 16384 };
 
+/* A run may take its time, whatever else the machine does. */
+#define CALM "stop_timeout = 60s\n"
+
 void stage_make(struct stage *s, enum stage_kind kind)
 {
     struct outcome told;
@@ -23,7 +26,8 @@ void stage_make(struct stage *s, enum stage_kind kind)
         s->path = text_format("%s/ledger.db", s->dir.path);
         s->dsn = text_format("sqlite:%s", s->path);
     }
-    const struct instance_settings settings = {.dsn = s->dsn, .election = ELECTION_CALM};
+    const struct instance_settings settings = {
+        .dsn = s->dsn, .pgbaton = CALM, .election = ELECTION_CALM};
 
     instance_make(&s->a, &s->dir, "a", &settings);
     instance_make(&s->b, &s->dir, "b", &settings);
@@ -68,7 +72,7 @@ void stage_set(struct stage *s, const char *settings, const char *sections)
     char *jobs = with_directory(s, settings == NULL ? "" : settings);
     char *job = with_directory(s, sections);
     const struct instance_settings all = {
-        .dsn = s->dsn, .election = ELECTION_CALM, .jobs = jobs, .job = job};
+        .dsn = s->dsn, .pgbaton = CALM, .election = ELECTION_CALM, .jobs = jobs, .job = job};
 
     instance_configure(&s->a, &all);
     instance_configure(&s->b, &all);
