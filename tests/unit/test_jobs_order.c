@@ -13,8 +13,8 @@ static void (*tell_loaded)(void *ctx, const struct ledger_state *state);
 static struct ledger_job_state before;
 
 /* What was seen. */
-static size_t rows_of_missed;  /* the first write that has any */
-static wall_ns tick_of_missed; /* and the last tick in it */
+static size_t rows_of_missed;   /* the first write that has any */
+static wall_ns first_last_tick; /* the first that was written */
 static bool claimed_too_early;
 static bool claimed;
 
@@ -39,9 +39,9 @@ static void watch_write(struct ledger *l, const struct ledger_write *write)
     for (size_t i = 0; i < write->change_count && rows_of_missed == 0; i++) {
         rows_of_missed += write->changes[i].outcome == OUTCOME_MISSED;
     }
-    for (size_t i = 0; i < write->job_count && tick_of_missed == 0; i++) {
-        tick_of_missed = write->jobs[i].last_tick;
-        cr_expect_eq(rows_of_missed, 1, "the last tick is written without its row");
+    for (size_t i = 0; i < write->job_count && first_last_tick == 0; i++) {
+        first_last_tick = write->jobs[i].last_tick;
+        cr_expect_eq(rows_of_missed, before.last_tick < clock_wall(), "not with its rows");
     }
     real->write(l, write);
 }
@@ -52,16 +52,14 @@ static bool has_claimed(const void *ctx)
     return claimed;
 }
 
-Test(jobs_order, ticks_that_were_missed_are_written_before_a_later_one_is_claimed)
+static void begin_with_a_past(wall_ns last_tick)
 {
     static const struct schedule seldom = {.kind = SCHEDULE_EVERY, .every = DUR_S(1)};
-    wall_ns second = clock_wall() / DUR_S(1) * DUR_S(1);
 
     world_add("late", seldom, "true");
     jobs_configure(world.jobs, &world.cfg);
     world.jobs->list[0]->schedule_hash = 5;
-    before = (struct ledger_job_state){
-        .job = "late", .last_tick = second - DUR_S(60), .schedule_hash = 5};
+    before = (struct ledger_job_state){.job = "late", .last_tick = last_tick, .schedule_hash = 5};
     world_begin_term((struct epoch){1, 7});
     real = world.ledger->kind;
     watched = *real;
@@ -70,10 +68,25 @@ Test(jobs_order, ticks_that_were_missed_are_written_before_a_later_one_is_claime
     world.ledger->kind = &watched;
     tell_loaded = world.ledger->events.on_loaded;
     world.ledger->events.on_loaded = with_a_past;
-
     world_wait_for("a claim", has_claimed, NULL);
+}
+
+Test(jobs_order, ticks_that_were_missed_are_written_before_a_later_one_is_claimed)
+{
+    wall_ns second = clock_wall() / DUR_S(1) * DUR_S(1);
+
+    begin_with_a_past(second - DUR_S(60));
     cr_expect_eq(rows_of_missed, 1);
     cr_expect_not(claimed_too_early, "who ends now leaves ticks that nobody knows of");
-    cr_expect_geq(tick_of_missed, second - DUR_S(2));
+    cr_expect_geq(first_last_tick, second - DUR_S(2));
+    world_kill_all();
+}
+
+Test(jobs_order, a_last_tick_in_the_future_is_cut_in_the_ledger_too)
+{
+    begin_with_a_past(clock_wall() + DUR_S(365 * 86400LL));
+    cr_expect(world_has_logged("last_tick_in_future job=late"), "%s", world_log());
+    cr_expect_neq(first_last_tick, 0, "the next leader would find it again");
+    cr_expect_leq(first_last_tick, clock_wall());
     world_kill_all();
 }
