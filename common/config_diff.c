@@ -105,14 +105,15 @@ static void compare_jobs(const struct config *now, const struct config_job *old,
                          const struct config *next, const struct config_job *new,
                          void (*each)(void *ctx, const char *text), void *ctx)
 {
-    const struct config_setting *before = now->private->job_settings[old - now->jobs];
-    const struct config_setting *after = next->private->job_settings[new - next->jobs];
     size_t first = config_job_row_first();
     char text[JOB_NAME_MAX + 64];
     bool told = false;
 
     for (size_t i = first; i < config_row_count; i++) {
-        if (!same_text(before[i - first].text, after[i - first].text)) {
+        size_t row = i - first;
+
+        if (!same_text(config_job_setting_at(now, (size_t)(old - now->jobs), row)->text,
+                       config_job_setting_at(next, (size_t)(new - next->jobs), row)->text)) {
             told = true;
             (void)snprintf(text, sizeof(text), "[job %s] %s has changed", new->name,
                            config_rows[i].key);

@@ -26,7 +26,12 @@ void config_entries_release(struct config_entries *entries)
 
 static uint64_t hash_of(const char *section, const char *key)
 {
-    return random_hash(section) * 31 + random_hash(key);
+    uint64_t hash = random_hash(section) * 31 + random_hash(key);
+
+    /* Names that differ in their last digits alone would lie side by side: the high bits have to
+     * come down. */
+    hash = (hash ^ hash >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 32;
 }
 
 /* The slot that holds this key, or the free one where it belongs. */
@@ -88,6 +93,14 @@ static bool grow(struct config_entries *entries)
     return true;
 }
 
+/* Keys of one section follow each other: the name is kept once. */
+static const char *keep_section(struct config_entries *entries, const char *section)
+{
+    const char *last = entries->count > 0 ? entries->list[entries->count - 1].section : "";
+
+    return strcmp(last, section) == 0 ? last : config_memory_text(&entries->memory, section);
+}
+
 void config_entries_put(struct config_entries *entries, const struct config_entry *entry)
 {
     if (entries->count >= ENTRIES_MAX || !grow(entries)) {
@@ -97,7 +110,7 @@ void config_entries_put(struct config_entries *entries, const struct config_entr
 
     uint32_t *slot = slot_of(entries, entry->section, entry->key);
     struct config_entry copy = {
-        .section = config_memory_text(&entries->memory, entry->section),
+        .section = keep_section(entries, entry->section),
         .key = config_memory_text(&entries->memory, entry->key),
         .value = config_memory_text(&entries->memory, entry->value),
         .origin = entry->origin,
@@ -116,7 +129,9 @@ static void put_job_header(struct config_entries *entries, const char *section,
                            struct origin origin)
 {
     if (config_entries_find(entries, section, "") == NULL) {
-        config_entries_put(entries, &(struct config_entry){section, "", "", origin});
+        config_entries_put(
+            entries,
+            &(struct config_entry){.section = section, .key = "", .value = "", .origin = origin});
     }
 }
 
@@ -150,7 +165,9 @@ void config_entries_add(struct config_entries *entries, const char *section, con
         return;
     }
     if (known(entries, section, key, origin)) {
-        config_entries_put(entries, &(struct config_entry){section, key, value, origin});
+        config_entries_put(entries,
+                           &(struct config_entry){
+                               .section = section, .key = key, .value = value, .origin = origin});
     }
 }
 
@@ -163,7 +180,9 @@ void config_entries_override(struct config_entries *entries, const char *section
     if (strncmp(section, "job ", 4) == 0) {
         put_job_header(entries, section, origin);
     }
-    config_entries_put(entries, &(struct config_entry){section, key, value, origin});
+    config_entries_put(
+        entries,
+        &(struct config_entry){.section = section, .key = key, .value = value, .origin = origin});
 }
 
 static const char prefix[] = "PGBATON_";

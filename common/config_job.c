@@ -26,7 +26,19 @@ const struct config_setting *config_job_setting_of(const struct config *cfg,
                                                    const struct config_job *job, const char *key)
 {
     assert(job >= cfg->jobs && job < cfg->jobs + cfg->job_count);
-    return &cfg->private->job_settings[job - cfg->jobs][row_index(key)];
+    return config_job_setting_at(cfg, (size_t)(job - cfg->jobs), row_index(key));
+}
+
+const struct config_setting *config_job_setting_at(const struct config *cfg, size_t job, size_t row)
+{
+    const struct config_own_settings *own = &cfg->private->job_settings[job];
+
+    for (size_t i = 0; i < own->count; i++) {
+        if (own->list[i].row == row) {
+            return &own->list[i].setting;
+        }
+    }
+    return &cfg->private->job_defaults[row];
 }
 
 /* What one job is made from. */
@@ -34,7 +46,9 @@ struct building {
     struct config *cfg;
     const struct config_entry *header;
     struct config_job *job;
-    struct config_setting *settings;
+    struct config_setting *settings;   /* of all rows, for the time of the building */
+    bool *said;                        /* of all rows: in its own section */
+    const struct config_job *defaults; /* a job of which nothing is said */
 };
 
 static void complain(const struct building *b, const char *key, const char *what)
@@ -50,9 +64,14 @@ static void complain_there(const struct building *b, const char *key, const char
                        b->header->section, key, "%s", what);
 }
 
-static bool said_in(const struct building *b, const char *section, const char *key)
+static bool said_of_job(const struct building *b, const char *key)
 {
-    return config_entries_find(&b->cfg->private->entries, section, key) != NULL;
+    return b->said[row_index(key)];
+}
+
+static bool said_of_all(const struct building *b, const char *key)
+{
+    return config_entries_find(&b->cfg->private->entries, "jobs", key) != NULL;
 }
 
 /* What a job does is said by one of these; NULL ends them. */
@@ -61,14 +80,13 @@ static const char *const actions[] = {"command", "exec", "sql", NULL};
 /* What [jobs] says is a default: a job's own command stands against an exec in [jobs]. */
 static void drop_default_action(struct building *b)
 {
-    const char *own = b->header->section;
     bool has_own = false;
 
     for (const char *const *key = actions; *key != NULL; key++) {
-        has_own = has_own || said_in(b, own, *key);
+        has_own = has_own || said_of_job(b, *key);
     }
     for (const char *const *key = actions; has_own && *key != NULL; key++) {
-        if (!said_in(b, own, *key)) {
+        if (!said_of_job(b, *key)) {
             b->settings[row_index(*key)].text = NULL;
         }
     }
@@ -101,7 +119,7 @@ static const char *only_action(struct building *b)
 
     drop_default_action(b);
     for (const char *const *key = actions; *key != NULL; key++) {
-        said = said || said_in(b, b->header->section, *key);
+        said = said || said_of_job(b, *key);
         if (b->settings[row_index(*key)].text == NULL) {
             continue;
         }
@@ -156,7 +174,7 @@ static const struct zone *zone_of(const struct building *b)
 
     if (name != NULL) {
         zone = config_zone(b->cfg, name, reason, sizeof(reason));
-        if (zone == NULL && said_in(b, b->header->section, "zone")) {
+        if (zone == NULL && said_of_job(b, "zone")) {
             complain_there(b, "zone", reason);
         }
     }
@@ -202,54 +220,97 @@ static uint64_t hash_of(const struct building *b)
     return hash;
 }
 
-static int build_job(struct building *b)
+static bool same_setting(const struct config_setting *a, const struct config_setting *b)
+{
+    return a->text == b->text && a->given == b->given && a->origin.file == b->origin.file &&
+           a->origin.line == b->origin.line;
+}
+
+/* Of ten thousand jobs most say three things of some forty: only those are kept. */
+static int keep_own_settings(const struct building *b, struct config_own_settings *ret_own)
+{
+    const struct config_setting *defaults = b->cfg->private->job_defaults;
+    size_t rows = config_row_count - config_job_row_first();
+    size_t count = 0;
+
+    for (size_t i = 0; i < rows; i++) {
+        count += same_setting(&b->settings[i], &defaults[i]) ? 0 : 1;
+    }
+    *ret_own = (struct config_own_settings){
+        .list =
+            config_memory_take(&b->cfg->private->entries.memory, count * sizeof(*ret_own->list)),
+    };
+    if (ret_own->list == NULL) {
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < rows; i++) {
+        if (!same_setting(&b->settings[i], &defaults[i])) {
+            ret_own->list[ret_own->count++] =
+                (struct config_own_setting){.row = i, .setting = b->settings[i]};
+        }
+    }
+    return 0;
+}
+
+/* Which rows its own section has: looking for each of them would be most of the work. */
+static void note_said(struct building *b)
+{
+    const struct config_entry *list = b->cfg->private->entries.list;
+
+    memset(b->said, 0, (config_row_count - config_job_row_first()) * sizeof(*b->said));
+    for (uint32_t at = b->header->next; at != 0; at = list[at - 1].next) {
+        b->said[row_index(list[at - 1].key)] = true;
+    }
+}
+
+static int build_job(struct building *b, struct config_own_settings *ret_own)
 {
     size_t first = config_job_row_first();
     size_t count = config_row_count - first;
 
-    b->settings =
-        config_memory_take(&b->cfg->private->entries.memory, count * sizeof(*b->settings));
-    if (b->settings == NULL) {
-        return -ENOMEM;
-    }
-    *b->job = blank_job;
+    memcpy(b->settings, b->cfg->private->job_defaults, count * sizeof(*b->settings));
+    *b->job = *b->defaults;
     b->job->name = b->header->section + strlen("job ");
     b->job->origin = b->header->origin;
+    note_said(b);
     for (size_t i = 0; i < count; i++) {
         const struct config_row *row = &config_rows[first + i];
-        /* "enabled" in [jobs] is about leading, not a default. */
-        const char *fallback = strcmp(row->key, "enabled") == 0 ? NULL : "jobs";
 
-        (void)config_apply(b->cfg, row, b->header->section, fallback, b->job, &b->settings[i]);
+        if (b->said[i]) {
+            (void)config_apply(b->cfg, row, b->header->section, NULL, b->job, &b->settings[i]);
+        }
     }
-    if (b->job->schedule_text == NULL && !said_in(b, b->header->section, "schedule") &&
-        !said_in(b, "jobs", "schedule")) {
+    if (b->job->schedule_text == NULL && !said_of_job(b, "schedule") &&
+        !said_of_all(b, "schedule")) {
         complain(b, "schedule", "is missing; write one such as schedule = every 30s");
     }
     set_schedule(b);
     set_action(b);
     b->job->hash = hash_of(b);
-    return 0;
+    return keep_own_settings(b, ret_own);
 }
 
-/* Defaults are checked where they are, whether a job uses them or not. */
-static void check_defaults(struct config *cfg)
+/* Defaults are checked where they are, whether a job uses them or not. ret_defaults is what a job
+ * is of which nothing is said. */
+static void check_defaults(struct config *cfg, struct config_job *ret_defaults)
 {
-    struct config_job scratch = blank_job;
-    struct config_setting ignored;
     const struct config_entries *entries = &cfg->private->entries;
+    size_t first = config_job_row_first();
 
-    for (size_t i = config_job_row_first(); i < config_row_count; i++) {
-        if (strcmp(config_rows[i].key, "enabled") != 0) {
-            (void)config_apply(cfg, &config_rows[i], "jobs", NULL, &scratch, &ignored);
-        }
+    *ret_defaults = blank_job;
+    for (size_t i = first; i < config_row_count; i++) {
+        /* "enabled" in [jobs] is about leading, not a default: no section says it. */
+        const char *section = strcmp(config_rows[i].key, "enabled") == 0 ? "" : "jobs";
+
+        (void)config_apply(cfg, &config_rows[i], section, NULL, ret_defaults,
+                           &cfg->private->job_defaults[i - first]);
     }
 
     const struct config_entry *zone = config_entries_find(entries, "jobs", "zone");
     char reason[REASON_BYTES];
 
-    if (zone != NULL && scratch.zone != NULL &&
-        config_zone(cfg, scratch.zone, reason, sizeof(reason)) == NULL) {
+    if (zone != NULL && ret_defaults->zone != NULL &&
+        config_zone(cfg, ret_defaults->zone, reason, sizeof(reason)) == NULL) {
         config_problem_add(entries->problems, false, zone->origin, "jobs", "zone", "%s", reason);
     }
 
@@ -276,13 +337,48 @@ static size_t count_headers(const struct config_entries *entries)
     return count;
 }
 
+/* The keys of each job hang on its header. They follow it, most often at once. */
+static void chain_keys(struct config_entries *entries)
+{
+    struct config_entry *header = NULL;
+
+    for (size_t i = 0; i < entries->count; i++) {
+        struct config_entry *entry = &entries->list[i];
+
+        if (entry->key[0] == '\0') {
+            header = entry;
+        } else if (strncmp(entry->section, "job ", 4) == 0) {
+            if (header == NULL || strcmp(header->section, entry->section) != 0) {
+                const struct config_entry *found = config_entries_find(entries, entry->section, "");
+
+                assert(found != NULL);
+                header = &entries->list[found - entries->list];
+            }
+            entry->next = header->next;
+            header->next = (uint32_t)i + 1;
+        }
+    }
+}
+
 int config_build_jobs(struct config *cfg)
 {
     struct config_private *private = cfg->private;
     struct config_entries *entries = &private->entries;
     size_t count = count_headers(entries);
+    size_t rows = config_row_count - config_job_row_first();
+    struct config_job defaults;
+    struct config_setting *settings =
+        config_memory_take(&entries->memory, rows * sizeof(*settings));
 
-    check_defaults(cfg);
+    private->job_defaults =
+        config_memory_take(&entries->memory, rows * sizeof(*private->job_defaults));
+    bool *said = config_memory_take(&entries->memory, rows * sizeof(*said));
+
+    if (settings == NULL || said == NULL || private->job_defaults == NULL) {
+        return -ENOMEM;
+    }
+    check_defaults(cfg, &defaults);
+    chain_keys(entries);
     if (count > BOARD_JOBS_MAX) {
         config_problem_add(entries->problems, false, (struct origin){.file = "configuration"},
                            "jobs", NULL, "there are %zu jobs; at most %d are right", count,
@@ -300,15 +396,18 @@ int config_build_jobs(struct config *cfg)
             .cfg = cfg,
             .header = &entries->list[i],
             .job = &cfg->jobs[cfg->job_count],
+            .settings = settings,
+            .said = said,
+            .defaults = &defaults,
         };
 
         if (b.header->key[0] != '\0') {
             continue;
         }
-        if (build_job(&b) < 0) {
+        if (build_job(&b, &private->job_settings[cfg->job_count]) < 0) {
             return -ENOMEM;
         }
-        private->job_settings[cfg->job_count++] = b.settings;
+        entries->list[i].job = (uint32_t)++cfg->job_count;
         config_job_check(cfg, b.job);
     }
     return config_check_parents(cfg);

@@ -60,14 +60,18 @@ static void complain(struct config *cfg, const struct config_job *job, const cha
 /* The default does no harm, whoever says it: check --print does. */
 static bool says_anything(const struct config *cfg, const struct config_job *job, const char *key)
 {
-    char section[JOB_NAME_MAX + 8];
+    const struct config_setting *setting = config_job_setting_of(cfg, job, key);
+    const struct config_setting *defaults = cfg->private->job_defaults;
+    size_t rows = config_row_count - config_job_row_first();
     char ignored[512];
-    const char *text = config_job_setting_of(cfg, job, key)->text;
+
+    if (setting->text == NULL || (setting >= defaults && setting < defaults + rows)) {
+        return false; /* not said, or by [jobs], which says it of others too */
+    }
+
     const char *preset = config_table_find(SECTION_JOB, key, ignored, sizeof(ignored))->preset;
 
-    (void)snprintf(section, sizeof(section), "job %s", job->name);
-    return config_entries_find(&cfg->private->entries, section, key) != NULL && text != NULL &&
-           (preset == NULL || strcmp(text, preset) != 0);
+    return preset == NULL || strcmp(setting->text, preset) != 0;
 }
 
 void config_job_check(struct config *cfg, struct config_job *job)

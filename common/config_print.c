@@ -165,7 +165,7 @@ void config_print(const struct config *cfg, FILE *to)
         }
         (void)fprintf(to, "\n[job %s]\n", job->name);
         for (size_t i = first; i < config_row_count; i++) {
-            print_setting(&config_rows[i], &cfg->private->job_settings[j][i - first], job, to);
+            print_setting(&config_rows[i], config_job_setting_at(cfg, j, i - first), job, to);
         }
     }
 }

@@ -28,13 +28,25 @@ struct config_setting {
     bool given; /* by somebody: not a default */
 };
 
+/* What a job has otherwise than the defaults of jobs. */
+struct config_own_setting {
+    size_t row; /* from config_job_row_first() on */
+    struct config_setting setting;
+};
+struct config_own_settings {
+    struct config_own_setting *list;
+    size_t count;
+};
+
 struct config_private {
     const char *file; /* the one that was asked for; NULL where it came sealed */
     struct config_entries entries;
     struct config_setting *settings; /* one a row of the sections before [job NAME] */
     struct config_zone *zones;
-    /* One array a job, in their order: one a row from config_job_row_first() on. */
-    struct config_setting **job_settings;
+    /* One a row from config_job_row_first() on: what [jobs] says, or nobody. Then, a job, what is
+     * another for it: few of some forty. */
+    struct config_setting *job_defaults;
+    struct config_own_settings *job_settings;
 };
 
 /* config_new - nothing in it yet; NULL: no memory. problems is used until config_build ends. */
@@ -93,6 +105,10 @@ const struct config_setting *config_setting_of(const struct config *cfg,
 /* config_job_setting_of - the same of a job of this configuration. */
 const struct config_setting *config_job_setting_of(const struct config *cfg,
                                                    const struct config_job *job, const char *key);
+
+/* config_job_setting_at - of the row config_job_row_first() + row, for the job of that index. */
+const struct config_setting *config_job_setting_at(const struct config *cfg, size_t job,
+                                                   size_t row);
 
 /* config_hash_text - adds a text, or its absence, to a hash. */
 uint64_t config_hash_text(uint64_t hash, const char *text);

@@ -255,11 +255,18 @@ static int take_entry(struct config_entries *entries, const char **at, const cha
         }
     }
 
+    /* Most are of one file: its name is kept once. */
+    const char *file = entries->count > 0 ? entries->list[entries->count - 1].origin.file : NULL;
+
+    if (file == NULL || strcmp(file, strings[3]) != 0) {
+        file = config_memory_text(&entries->memory, strings[3]);
+    }
+
     struct config_entry entry = {
         .section = strings[0],
         .key = strings[1],
         .value = strings[2],
-        .origin = {.file = config_memory_text(&entries->memory, strings[3]), .line = line},
+        .origin = {.file = file, .line = line},
     };
 
     config_entries_put(entries, &entry);

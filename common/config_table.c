@@ -198,12 +198,12 @@ const char *config_section_name(enum config_section section)
 
 size_t config_job_row_first(void)
 {
-    size_t i = 0;
+    static size_t first; /* never 0: it is asked for each key of each job */
 
-    while (config_rows[i].section != SECTION_JOB) {
-        i++;
+    while (config_rows[first].section != SECTION_JOB) {
+        first++;
     }
-    return i;
+    return first;
 }
 
 enum { TYPO_MAX = 32 }; /* longer words are not compared */
