@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "common/budget.h"
@@ -182,6 +183,8 @@ void leader_configure(struct leader *l, struct config *config)
     }
     if (old != l->turn_config) {
         config_free(old);
+        (void)malloc_trim(
+            0); /* beside the new one there was room for two: megabytes, of many jobs */
     }
     leader_publish(l);
 }
