@@ -149,15 +149,12 @@ int config_read(const struct config_sources *sources, struct config **ret_config
 
 const struct config_job *config_job_find(const struct config *cfg, const char *name)
 {
-    char section[JOB_NAME_MAX + 8];
-    const struct config_entry *header;
-
-    if (strlen(name) >= JOB_NAME_MAX) {
-        return NULL;
+    for (size_t i = 0; i < cfg->job_count; i++) {
+        if (strcmp(cfg->jobs[i].name, name) == 0) {
+            return &cfg->jobs[i];
+        }
     }
-    (void)snprintf(section, sizeof(section), "job %s", name);
-    header = config_entries_find(&cfg->private->entries, section, "");
-    return header == NULL || header->job == 0 ? NULL : &cfg->jobs[header->job - 1];
+    return NULL;
 }
 
 bool config_has_user_jobs(const struct config *cfg)

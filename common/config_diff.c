@@ -133,7 +133,7 @@ static void job_changes(const struct config *now, const struct config *next,
 
     for (size_t i = 0; i < next->job_count; i++) {
         const struct config_job *new = &next->jobs[i];
-        const struct config_job *old = config_job_find(now, new->name);
+        const struct config_job *old = config_job_named(now, new->name);
 
         if (old == NULL) {
             (void)snprintf(text, sizeof(text), "[job %s] is new", new->name);
@@ -143,7 +143,7 @@ static void job_changes(const struct config *now, const struct config *next,
         }
     }
     for (size_t i = 0; i < now->job_count; i++) {
-        if (config_job_find(next, now->jobs[i].name) == NULL) {
+        if (config_job_named(next, now->jobs[i].name) == NULL) {
             (void)snprintf(text, sizeof(text), "[job %s] is gone", now->jobs[i].name);
             each(ctx, text);
         }

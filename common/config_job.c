@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/config_private.h"
@@ -39,6 +40,19 @@ const struct config_setting *config_job_setting_at(const struct config *cfg, siz
         }
     }
     return &cfg->private->job_defaults[row];
+}
+
+const struct config_job *config_job_named(const struct config *cfg, const char *name)
+{
+    char section[JOB_NAME_MAX + 8];
+    const struct config_entry *header;
+
+    if (strlen(name) >= JOB_NAME_MAX) {
+        return NULL;
+    }
+    (void)snprintf(section, sizeof(section), "job %s", name);
+    header = config_entries_find(&cfg->private->entries, section, "");
+    return header == NULL || header->job == 0 ? NULL : &cfg->jobs[header->job - 1];
 }
 
 /* What one job is made from. */

@@ -106,6 +106,10 @@ const struct config_setting *config_setting_of(const struct config *cfg,
 const struct config_setting *config_job_setting_of(const struct config *cfg,
                                                    const struct config_job *job, const char *key);
 
+/* config_job_named - as config_job_find(), of a configuration that was built: for those who look
+ * for each of many. */
+const struct config_job *config_job_named(const struct config *cfg, const char *name);
+
 /* config_job_setting_at - of the row config_job_row_first() + row, for the job of that index. */
 const struct config_setting *config_job_setting_at(const struct config *cfg, size_t job,
                                                    size_t row);
