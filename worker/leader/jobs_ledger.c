@@ -335,6 +335,9 @@ static void hear_clock(struct jobs *jobs, wall_ns database_clock)
     if (cfg->election.enabled && cfg->database.kind != DATABASE_NONE) { /* else it is our own */
         scheduler_database_clock(&jobs->scheduler, database_clock, clock_now(),
                                  cfg->database.max_clock_skew);
+        if (jobs->asking.database_ahead >= -cfg->database.max_clock_skew) {
+            jobs->clock_doubted = false;
+        }
     }
 }
 
