@@ -108,6 +108,8 @@ void config_entries_put(struct config_entries *entries, const struct config_entr
         return;
     }
 
+    assert(entries->list != NULL); /* there is room */
+
     uint32_t *slot = slot_of(entries, entry->section, entry->key);
     struct config_entry copy = {
         .section = keep_section(entries, entry->section),
