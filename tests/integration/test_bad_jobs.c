@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "tests/support/stage.h"
 #include "tests/support/text.h"
@@ -202,12 +201,17 @@ static size_t started(const struct stage *s)
     return count;
 }
 
-/* The wall clock goes on by itself: this is how long it is looked at, and decides nothing. */
+static bool has_come(void *moment)
+{
+    return clock_wall() >= *(const wall_ns *)moment;
+}
+
+/* Ticks are due by the wall clock: how many pass here decides nothing. */
 static void let_ticks_pass(dur_ns length)
 {
-    const struct timespec pause = {.tv_sec = length / DUR_S(1), .tv_nsec = length % DUR_S(1)};
+    wall_ns until = clock_wall() + length;
 
-    (void)nanosleep(&pause, NULL);
+    cr_assert(wait_until(has_come, &until, WAIT_LIMIT));
 }
 
 /* Whatever ran has a row. */

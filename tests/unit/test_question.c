@@ -1,6 +1,7 @@
 /* What an answer of the ledger says of a question that failed before it. */
 #include <criterion/criterion.h>
 
+#include "common/random.h"
 #include "worker/leader/question.h"
 
 Test(question, an_answer_proves_that_the_same_works_and_no_other_that_is_still_to_be_asked)
@@ -25,4 +26,40 @@ Test(question, without_requests_and_old_rows_the_rest_works)
     cr_expect_not(question_is_lesser(ASK_WRITE));
     cr_expect(question_proves(ASK_CLAIM, ASK_PRUNE, true));
     cr_expect(question_proves(ASK_CLAIM, ASK_REQUESTS, true));
+}
+
+static mono_ns moment(struct prng *random)
+{
+    uint64_t kind = prng_below(random, 8);
+
+    return kind == 0 ? MONO_NEVER : kind == 1 ? 0 : DUR_S((int64_t)prng_below(random, 20));
+}
+
+/* The shell would turn without a pause. */
+Test(question, where_nothing_is_asked_the_next_look_lies_ahead)
+{
+    const mono_ns now = DUR_S(10);
+    struct prng random;
+
+    prng_seed(&random, 1);
+    for (int i = 0; i < 200000; i++) {
+        const struct question_facts facts = {
+            .ending = prng_below(&random, 2) != 0,
+            .has_claims = prng_below(&random, 2) != 0,
+            .claims_at = moment(&random),
+            .has_writes = prng_below(&random, 2) != 0,
+            .says_tick = prng_below(&random, 2) != 0,
+            .write_at = moment(&random),
+            .has_answers = prng_below(&random, 2) != 0,
+            .requests_wanted = prng_below(&random, 2) != 0,
+            .requests_at = moment(&random),
+            .prune_at = moment(&random),
+            .before = (enum question)prng_below(&random, 6),
+        };
+        struct question_choice choice = question_choose(&facts, now);
+
+        cr_assert(choice.question != ASK_NOTHING || choice.at > now);
+        cr_assert(!facts.ending || choice.question == ASK_NOTHING || choice.question == ASK_CLAIM ||
+                  choice.question == ASK_WRITE);
+    }
 }

@@ -231,7 +231,7 @@ static void asked(const struct scheduler_run *run, bool pending)
 
 static void database_clock_comes(void)
 {
-    scheduler_database_clock(&m.p.s, m.p.wall, m.p.mono, DUR_S(2));
+    (void)scheduler_database_clock(&m.p.s, m.p.wall, m.p.wall, m.p.mono, DUR_S(2));
 }
 
 static enum scheduler_verdict decide(void)

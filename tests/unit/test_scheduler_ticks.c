@@ -312,7 +312,7 @@ Test(scheduler_ticks, a_wall_clock_far_ahead_of_the_databases_makes_none)
 
     p.jobs[0].policy.missed = MISSED_ALL;
     plan_begin(&p);
-    scheduler_database_clock(&p.s, p.wall, p.mono, DUR_S(2));
+    cr_expect(scheduler_database_clock(&p.s, p.wall, p.wall, p.mono, DUR_S(2)));
     plan_pass(&p, DUR_MS(500));
     plan_ended(&p, plan_expect_run(&p, "1001", 0));
     p.wall += DUR_S(365 * 86400LL);
@@ -326,8 +326,10 @@ Test(scheduler_ticks, a_wall_clock_far_ahead_of_the_databases_makes_none)
         p.mono += SCHEDULER_DOUBT;
     }
     plan_expect(&p, "asked", 0, SCHEDULER_DOUBT_CLOCK);
-    scheduler_database_clock(&p.s, p.wall - DUR_S(365 * 86400LL), p.mono, DUR_S(2));
-    plan_expect(&p, "the database says that it is wrong", 0, SCHEDULER_DOUBT_CLOCK);
+    cr_expect_not(
+        scheduler_database_clock(&p.s, p.wall - DUR_S(365 * 86400LL), p.wall, p.mono, DUR_S(2)));
+    plan_expect_nothing(&p, "the database says that it is wrong, and is not asked at once again");
+    cr_expect_eq(scheduler_wake_mono(&p.s), p.mono + SCHEDULER_DOUBT);
     p.wall -= DUR_S(365 * 86400LL);
     scheduler_clock_set(&p.s, p.wall);
     p.mono += SCHEDULER_DOUBT;
@@ -343,13 +345,13 @@ Test(scheduler_ticks, a_wall_clock_that_was_corrected_is_believed_when_the_datab
 
     p.jobs[0].policy.missed = MISSED_SKIP;
     plan_begin(&p);
-    scheduler_database_clock(&p.s, p.wall, p.mono, DUR_S(2));
+    cr_expect(scheduler_database_clock(&p.s, p.wall, p.wall, p.mono, DUR_S(2)));
     plan_pass(&p, DUR_MS(500));
     plan_ended(&p, plan_expect_run(&p, "1001", 0));
     p.wall += DUR_S(60);
     scheduler_clock_set(&p.s, p.wall);
     plan_expect(&p, "asked", 0, SCHEDULER_DOUBT_CLOCK);
-    scheduler_database_clock(&p.s, p.wall, p.mono, DUR_S(2));
+    cr_expect(scheduler_database_clock(&p.s, p.wall, p.wall, p.mono, DUR_S(2)));
     plan_expect(&p, "there is a gap", 0, SCHEDULER_BUSY);
     struct scheduler_decision d = plan_expect(&p, "it counts as missed", 0, SCHEDULER_RECORD);
     cr_expect_eq(d.scheduled_at, DUR_S(1002));

@@ -186,7 +186,6 @@ struct jobs {
     struct epoch epoch;
     wall_ns unknown_until; /* ticks until then may have been run without a trace */
     bool clock_doubted;    /* that was said, and since then the database has not agreed with ours */
-    mono_ns doubted_at;    /* it was asked for its clock */
     uint64_t decisions;    /* that were carried out */
     uint64_t run_number;   /* of the last run; unique in the life of the worker */
     uint64_t process_number; /* of the last process; unique in the life of the worker */

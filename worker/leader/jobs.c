@@ -165,27 +165,20 @@ static void give_up_critical(struct jobs *jobs, const struct job *job)
     jobs->events.on_critical(jobs->events.ctx, job->board.name);
 }
 
-/*
- * The answer has the database's clock in it. Where it is still another one than
- * ours the doubt comes at once again: it is said once, and asked about no more
- * often than the scheduler waits for an answer.
- */
+/* The answer has the database's clock in it. Until it agrees with ours this comes again and again,
+ * and is said once. */
 static void doubt_clock(struct jobs *jobs)
 {
     const struct scheduler *s = &jobs->scheduler;
-    mono_ns now = clock_now();
 
     if (!jobs->clock_doubted) {
         log_warn("clock_doubted", "clock=%s database_clock=%s effect=%s",
                  instant_text(clock_wall()).is,
-                 instant_text(s->database_clock + (now - s->database_at)).is,
+                 instant_text(s->database_clock + (clock_now() - s->database_at)).is,
                  "\"no tick is made until the database was asked\"");
     }
-    if (!jobs->clock_doubted || now - jobs->doubted_at >= SCHEDULER_DOUBT) {
-        jobs->doubted_at = now;
-        jobs_ask_load(jobs);
-    }
     jobs->clock_doubted = true;
+    jobs_ask_load(jobs);
 }
 
 static void carry_out(struct jobs *jobs, const struct scheduler_decision *decision)

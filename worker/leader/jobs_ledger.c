@@ -166,42 +166,26 @@ static void ask_prune(struct jobs *jobs, mono_ns now)
     }
 }
 
-static bool write_is_due(const struct jobs *jobs, mono_ns now)
+static struct question_choice choose(const struct jobs *jobs, mono_ns now)
 {
     const struct asking *a = &jobs->asking;
+    const struct question_facts facts = {
+        .ending = jobs->ending != ENDING_NOT,
+        .load_wanted = a->load_wanted,
+        .has_claims = a->claim_count > 0,
+        .claims_at = a->claims_at,
+        .has_writes = has_to_write(a),
+        .is_full = a->change_count >= LEDGER_BATCH_MAX,
+        .says_tick = a->tick_changes > 0,
+        .write_at = a->write_at,
+        .has_answers = a->answer_count > 0,
+        .requests_wanted = a->requests_wanted,
+        .requests_at = a->requests_at,
+        .prune_at = a->prune_at,
+        .before = a->before,
+    };
 
-    return has_to_write(a) && (a->write_at <= now || jobs->ending != ENDING_NOT ||
-                               a->change_count >= LEDGER_BATCH_MAX);
-}
-
-static enum question choose(const struct jobs *jobs, mono_ns now)
-{
-    const struct asking *a = &jobs->asking;
-    bool write = write_is_due(jobs, now);
-
-    if (a->load_wanted) {
-        return ASK_LOAD;
-    }
-    /* A claim says what its job's last tick is: what is known of the ticks before it comes first.
-     */
-    bool claim = a->claim_count > 0 && a->claims_at <= now;
-    if (claim && a->tick_changes > 0) {
-        return ASK_WRITE;
-    }
-    if (claim && !(write && a->before == ASK_CLAIM)) {
-        return ASK_CLAIM;
-    }
-    if (write) {
-        return ASK_WRITE;
-    }
-    if (jobs->ending != ENDING_NOT) {
-        return ASK_NOTHING;
-    }
-    /* Those whose answers are not written yet would be read again. */
-    if (a->answer_count == 0 && (a->requests_wanted || a->requests_at <= now)) {
-        return ASK_REQUESTS;
-    }
-    return a->prune_at <= now ? ASK_PRUNE : ASK_NOTHING;
+    return question_choose(&facts, now);
 }
 
 static dur_ns requests_every(const struct jobs *jobs)
@@ -219,7 +203,7 @@ void jobs_ask_now(struct jobs *jobs)
         !ledger_is_free(a->ledger)) {
         return;
     }
-    enum question next = choose(jobs, now);
+    enum question next = choose(jobs, now).question;
     switch (next) {
     case ASK_NOTHING:
         return;
@@ -250,25 +234,14 @@ void jobs_ask_now(struct jobs *jobs)
 mono_ns jobs_ask_next(const struct jobs *jobs)
 {
     const struct asking *a = &jobs->asking;
-    mono_ns at = MONO_NEVER;
 
     if (a->ledger == NULL || !a->ready || a->question != ASK_NOTHING ||
         !ledger_is_free(a->ledger)) {
         return MONO_NEVER; /* an answer, or on_ready, comes first */
     }
-    if (a->load_wanted || (a->claim_count > 0 && a->claims_at == 0) || a->requests_wanted ||
-        (has_to_write(a) && jobs->ending != ENDING_NOT)) {
-        at = 0;
-    } else if (has_to_write(a)) {
-        at = a->write_at;
-    }
-    if (a->claim_count > 0) {
-        at = a->claims_at < at ? a->claims_at : at;
-    }
-    if (jobs->ending == ENDING_NOT) {
-        at = a->requests_at < at ? a->requests_at : at;
-        at = a->prune_at < at ? a->prune_at : at;
-    }
+    const struct question_choice choice = choose(jobs, clock_now());
+    mono_ns at = choice.question != ASK_NOTHING ? 0 : choice.at;
+
     return at < a->again_at ? a->again_at : at;
 }
 
@@ -333,11 +306,10 @@ static void hear_clock(struct jobs *jobs, wall_ns database_clock)
 
     jobs->asking.database_ahead = database_clock - clock_wall();
     if (cfg->election.enabled && cfg->database.kind != DATABASE_NONE) { /* else it is our own */
-        scheduler_database_clock(&jobs->scheduler, database_clock, clock_now(),
-                                 cfg->database.max_clock_skew);
-        if (jobs->asking.database_ahead >= -cfg->database.max_clock_skew) {
-            jobs->clock_doubted = false;
-        }
+        bool agrees = scheduler_database_clock(&jobs->scheduler, database_clock, clock_wall(),
+                                               clock_now(), cfg->database.max_clock_skew);
+
+        jobs->clock_doubted = jobs->clock_doubted && !agrees;
     }
 }
 

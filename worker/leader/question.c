@@ -9,3 +9,59 @@ bool question_proves(enum question answered, enum question failed, bool pending)
 {
     return answered == failed || !pending || question_is_lesser(failed);
 }
+
+static enum question choose(const struct question_facts *f, mono_ns now)
+{
+    bool write = f->has_writes && (f->write_at <= now || f->ending || f->is_full);
+    bool claim = f->has_claims && f->claims_at <= now;
+
+    if (f->load_wanted) {
+        return ASK_LOAD;
+    }
+    /* A claim says what its job's last tick is: what is known of the ticks before it comes first.
+     */
+    if (claim && f->says_tick) {
+        return ASK_WRITE;
+    }
+    if (claim && !(write && f->before == ASK_CLAIM)) {
+        return ASK_CLAIM;
+    }
+    if (write) {
+        return ASK_WRITE;
+    }
+    if (f->ending) {
+        return ASK_NOTHING;
+    }
+    /* Those whose answers are not written yet would be read again. */
+    if (!f->has_answers && (f->requests_wanted || f->requests_at <= now)) {
+        return ASK_REQUESTS;
+    }
+    return f->prune_at <= now ? ASK_PRUNE : ASK_NOTHING;
+}
+
+static mono_ns earlier(mono_ns a, mono_ns b)
+{
+    return a < b ? a : b;
+}
+
+struct question_choice question_choose(const struct question_facts *f, mono_ns now)
+{
+    struct question_choice choice = {.question = choose(f, now), .at = MONO_NEVER};
+
+    if (choice.question != ASK_NOTHING) {
+        return choice;
+    }
+    if (f->has_claims) {
+        choice.at = earlier(choice.at, f->claims_at);
+    }
+    if (f->has_writes) {
+        choice.at = earlier(choice.at, f->write_at);
+    }
+    if (!f->ending) {
+        choice.at = earlier(choice.at, f->prune_at);
+    }
+    if (!f->ending && !f->has_answers) {
+        choice.at = earlier(choice.at, f->requests_at);
+    }
+    return choice;
+}

@@ -9,7 +9,34 @@
 
 #include <stdbool.h>
 
+#include "common/clock.h"
+
 enum question { ASK_NOTHING, ASK_LOAD, ASK_CLAIM, ASK_WRITE, ASK_REQUESTS, ASK_PRUNE };
+
+/* What waits to be asked. */
+struct question_facts {
+    bool ending; /* the term: what is left is written, and nothing else begins */
+    bool load_wanted;
+    bool has_claims;
+    mono_ns claims_at; /* not before */
+    bool has_writes;
+    bool is_full;     /* more writes would not fit into one question */
+    bool says_tick;   /* a write tells of a job's last tick */
+    mono_ns write_at; /* they are gathered until then */
+    bool has_answers; /* to requests, among the writes */
+    bool requests_wanted;
+    mono_ns requests_at;
+    mono_ns prune_at;
+    enum question before; /* the one that was asked last */
+};
+
+struct question_choice {
+    enum question question;
+    mono_ns at; /* NOTHING: when to choose again, if nothing else happens; always after now */
+};
+
+/* question_choose - neither claims nor writes keep the other waiting for ever. */
+struct question_choice question_choose(const struct question_facts *facts, mono_ns now);
 
 /* question_is_lesser - where only this one fails, runs are started and recorded all the same. */
 bool question_is_lesser(enum question question);

@@ -218,13 +218,18 @@ void scheduler_ledger(struct scheduler *s, bool up, wall_ns wall)
     s->look_at_waiting = true;
 }
 
-void scheduler_database_clock(struct scheduler *s, wall_ns database_clock, mono_ns mono,
-                              dur_ns skew_most)
+bool scheduler_database_clock(struct scheduler *s, wall_ns database_clock, wall_ns wall,
+                              mono_ns mono, dur_ns skew_most)
 {
+    bool agrees = wall <= database_clock + skew_most;
+
     s->database_clock = database_clock;
     s->database_at = mono;
     s->skew_most = skew_most;
-    s->doubt_until = 0;
+    if (agrees) { /* else it is asked again when SCHEDULER_DOUBT is over, and not sooner */
+        s->doubt_until = 0;
+    }
+    return agrees;
 }
 
 void scheduler_clock_set(struct scheduler *s, wall_ns wall)

@@ -289,9 +289,9 @@ void scheduler_know(struct scheduler *s, struct scheduler_job *job, wall_ns last
 void scheduler_ledger(struct scheduler *s, bool up, wall_ns wall);
 
 /* scheduler_database_clock - what the ledger's clock said just now, and how far ahead of it ours
- * may be. Without it our wall clock is believed. */
-void scheduler_database_clock(struct scheduler *s, wall_ns database_clock, mono_ns mono,
-                              dur_ns skew_most);
+ * may be: is it no further? Without it our wall clock is believed. */
+bool scheduler_database_clock(struct scheduler *s, wall_ns database_clock, wall_ns wall,
+                              mono_ns mono, dur_ns skew_most);
 
 /* scheduler_clock_set - the wall clock was stepped: look at the next ticks anew. Never repeats one.
  */
