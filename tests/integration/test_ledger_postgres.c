@@ -11,10 +11,18 @@ static struct ledger_fixture fixture;
 static struct ledger_fixture *const f = &fixture;
 static struct ledger_user u;
 
+/* As a term does. What is asked next is asked at once: its statement is prepared. */
+static void begin(struct ledger_user *user)
+{
+    cr_assert_eq(ledger_user_load(user), TOLD_LOADED);
+    user->told = TOLD_NOTHING;
+}
+
 static void up(void)
 {
     ledger_fixture_up(f, &ledger_backend_postgres, "");
     ledger_user_open(&u, f, ledger_first, LEDGER_OURS);
+    begin(&u);
 }
 
 static void down(void)
@@ -116,6 +124,7 @@ Test(ledger_in_postgres, a_claim_whose_first_attempt_is_still_under_way_is_grant
     struct ledger_claim claim = a_tick("1.1-1", "a", a_past());
 
     ledger_user_join(&again, f, ledger_first, LEDGER_OURS);
+    begin(&again);
     leave_commits_unanswered(true);
     cr_assert(wait_until(is_reloaded, (void *)"nobody", WAIT_LIMIT));
     ledger_claim(u.ledger, &claim, 1);

@@ -76,6 +76,8 @@ static void carry_out(int i, enum turn_action action)
     case TURN_SEND_ELECTED:
         network_duplicate(w->lock.conn);
         worker_tell(i, NOTE_ELECTED);
+        return;
+    case TURN_ANNOUNCE:
         term_want(i, WISH_MARK);
         return;
     case TURN_SEND_RENEWED:

@@ -28,6 +28,12 @@ static bool on_may_start(void *ctx)
     return world.may_start;
 }
 
+static void on_started(void *ctx)
+{
+    (void)ctx;
+    world.started++;
+}
+
 static void on_idle(void *ctx)
 {
     (void)ctx;
@@ -69,7 +75,8 @@ static void watch_children(void)
 
 void world_up(void)
 {
-    static const struct jobs_events events = {.may_start = on_may_start, .on_idle = on_idle};
+    static const struct jobs_events events = {
+        .may_start = on_may_start, .on_started = on_started, .on_idle = on_idle};
     char pid[16];
     char fifo[100];
 
@@ -175,6 +182,7 @@ void world_begin_term(struct epoch epoch)
 
     world_forget_ledger();
     world.idle = 0;
+    world.started = 0;
     world.ledger = ledger_open(world.loop, &options, &events);
     cr_assert_not_null(world.ledger);
     ledger_begin(world.ledger, epoch);
@@ -200,6 +208,12 @@ const char *world_log(void)
 bool world_has_logged(const void *what)
 {
     return strstr(world_log(), what) != NULL;
+}
+
+bool world_has_started(const void *ctx)
+{
+    (void)ctx;
+    return world.started > 0;
 }
 
 bool world_is_idle(const void *ctx)

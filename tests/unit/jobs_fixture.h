@@ -27,6 +27,7 @@ struct world {
     int log_file;
     bool may_start;
     unsigned idle;
+    unsigned started; /* how often on_started was called */
     pid_t helper;
     int helper_status;
     bool helper_ended;
@@ -57,6 +58,8 @@ void world_forget_ledger(void); /* when it is over; world_down() does it too */
 const char *world_log(void);
 bool world_has_logged(const void *what);
 
+/* Was on_started called? */
+bool world_has_started(const void *ctx);
 /* Was on_idle called? Is there a file of this name in $DIR? */
 bool world_is_idle(const void *ctx);
 bool world_has_file(const void *name);

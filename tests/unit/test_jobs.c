@@ -41,6 +41,23 @@ Test(jobs, a_run_is_started_and_its_end_is_logged)
     world_drain(DUR_S(5), DUR_S(10));
 }
 
+Test(jobs, that_what_was_due_has_started_is_told_once_a_term)
+{
+    world_add("first", elected, "exit 0");
+    world_add("second", elected, "exit 0");
+    world_begin();
+    cr_expect_eq(world.started, 0, "never from inside the call");
+    world_wait_for("started", world_has_started, NULL);
+    cr_expect(world_has_logged("job_started job=first"), "%s", world_log());
+    cr_expect(world_has_logged("job_started job=second"), "%s", world_log());
+    world_wait_for_log("job_ended job=second");
+    cr_expect_eq(world.started, 1);
+    world_drain(0, DUR_S(5));
+    world_begin_term((struct epoch){1, 8});
+    world_wait_for("started", world_has_started, NULL);
+    world_drain(0, DUR_S(5));
+}
+
 Test(jobs, a_failed_start_says_why)
 {
     world_add("lost", elected, "true")->directory = "/nonexistent";

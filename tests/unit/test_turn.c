@@ -39,6 +39,7 @@ static const struct turn_event stopping = {.type = TURN_LEASE_STOPPING};
 static const struct turn_event killing = {.type = TURN_LEASE_KILLING};
 static const struct turn_event over = {.type = TURN_LEASE_OVER};
 static const struct turn_event no_term = {.type = TURN_OPEN_FAILED};
+static const struct turn_event started = {.type = TURN_JOBS_STARTED};
 static const struct turn_event idle = {.type = TURN_JOBS_IDLE};
 static const struct turn_event stamped = {.type = TURN_STAMPED};
 static const struct turn_event given_up = {.type = TURN_RELEASED};
@@ -82,15 +83,25 @@ static struct turn made_in(enum worker_state state)
 static const char *action_letters(const struct turn_actions *a)
 {
     static const char *const words[] = {
-        [TURN_CONNECT] = "connect",      [TURN_OPEN_TERM] = "open",
-        [TURN_PROVE] = "prove",          [TURN_SEND_ELECTED] = "ELECTED",
-        [TURN_SEND_RENEWED] = "RENEWED", [TURN_ANNOUNCE_WAIT] = "wait",
-        [TURN_BEGIN_JOBS] = "begin",     [TURN_DRAIN_JOBS] = "drain",
-        [TURN_TERMINATE_JOBS] = "term",  [TURN_KILL_JOBS] = "kill",
-        [TURN_STAMP] = "stamp",          [TURN_RELEASE_KEY] = "release",
-        [TURN_CLOSE_KEY] = "close",      [TURN_SEND_FAILED] = "FAILED",
-        [TURN_SEND_LOST] = "LOST",       [TURN_SEND_RELEASED] = "RELEASED",
-        [TURN_FORGET] = "forget",        [TURN_EXIT] = "exit",
+        [TURN_CONNECT] = "connect",
+        [TURN_OPEN_TERM] = "open",
+        [TURN_PROVE] = "prove",
+        [TURN_SEND_ELECTED] = "ELECTED",
+        [TURN_SEND_RENEWED] = "RENEWED",
+        [TURN_ANNOUNCE_WAIT] = "wait",
+        [TURN_ANNOUNCE] = "announce",
+        [TURN_BEGIN_JOBS] = "begin",
+        [TURN_DRAIN_JOBS] = "drain",
+        [TURN_TERMINATE_JOBS] = "term",
+        [TURN_KILL_JOBS] = "kill",
+        [TURN_STAMP] = "stamp",
+        [TURN_RELEASE_KEY] = "release",
+        [TURN_CLOSE_KEY] = "close",
+        [TURN_SEND_FAILED] = "FAILED",
+        [TURN_SEND_LOST] = "LOST",
+        [TURN_SEND_RELEASED] = "RELEASED",
+        [TURN_FORGET] = "forget",
+        [TURN_EXIT] = "exit",
     };
     static char text[256];
     size_t used = 0;
@@ -235,6 +246,59 @@ Test(turn, is_elected_only_when_the_term_is_open_and_proven_and_the_one_before_i
         cr_expect_str_eq(action_letters(&got), "ELECTED begin", "the socket before any job");
         cr_expect_eq(t.deadline, DEADLINE);
     }
+}
+
+static struct turn elected_without_a_wait(void)
+{
+    struct turn t = made_in(WORKER_OPENING);
+    struct turn_actions got;
+
+    feed(&t, &opened, AT(0), &got);
+    feed(&t, &renewed, AT(1), &got);
+    feed(&t, &free_to_go, AT(2), &got);
+    cr_assert_eq(t.state, WORKER_LEADING);
+    return t;
+}
+
+/* All instances wake for the announcement, and one connects to become the heir. */
+Test(turn, the_term_is_announced_when_the_first_jobs_have_started)
+{
+    struct turn t = elected_without_a_wait();
+    struct turn_actions got;
+
+    feed(&t, &renewed, AT(3), &got);
+    cr_expect_str_eq(action_letters(&got), "RENEWED", "jobs are still to be started");
+    feed(&t, &started, AT(4), &got);
+    cr_expect_str_eq(action_letters(&got), "announce");
+    cr_expect_eq(turn_wake_at(&t), MONO_NEVER);
+    feed(&t, &started, AT(5), &got);
+    cr_expect_eq(got.count, 0, "once");
+}
+
+Test(turn, the_term_is_announced_soon_though_no_job_can_be_started)
+{
+    struct turn t = elected_without_a_wait();
+    struct turn_actions got;
+
+    cr_expect_eq(turn_wake_at(&t), AT(102));
+    feed(&t, &tick, AT(101), &got);
+    cr_expect_eq(got.count, 0);
+    feed(&t, &tick, AT(102), &got);
+    cr_expect_str_eq(action_letters(&got), "announce");
+    feed(&t, &tick, AT(300), &got);
+    cr_expect_eq(got.count, 0, "once");
+}
+
+Test(turn, a_term_whose_jobs_must_wait_is_announced_at_once)
+{
+    struct turn t = made_in(WORKER_OPENING);
+    struct turn_actions got;
+
+    feed(&t, &opened, AT(0), &got);
+    feed(&t, &renewed, AT(1), &got);
+    feed(&t, &must_wait, AT(2), &got);
+    cr_expect_eq(t.state, WORKER_WAITING);
+    cr_expect_str_eq(action_letters(&got), "ELECTED announce wait");
 }
 
 Test(turn, a_heartbeat_from_before_the_commit_proves_nothing)

@@ -185,6 +185,7 @@ struct jobs {
     struct run_world world;
     struct epoch epoch;
     wall_ns unknown_until; /* ticks until then may have been run without a trace */
+    bool told_started;     /* of this term */
     bool clock_doubted;    /* that was said, and since then the database has not agreed with ours */
     uint64_t decisions;    /* that were carried out */
     uint64_t run_number;   /* of the last run; unique in the life of the worker */
@@ -305,7 +306,9 @@ void jobs_forget_questions(struct jobs *jobs);
 /* jobs_ledger.c */
 void jobs_ask_now(struct jobs *jobs); /* ask what is due; when a turn of the loop has ended */
 mono_ns jobs_ask_next(const struct jobs *jobs); /* when there may be something to ask */
-bool jobs_asked_all(const struct jobs *jobs);   /* nothing waits to be written, or to be answered */
+/* jobs_claims_wait - is there a tick whose claim is not answered? */
+bool jobs_claims_wait(const struct jobs *jobs);
+bool jobs_asked_all(const struct jobs *jobs); /* nothing waits to be written, or to be answered */
 
 /* jobs_stop.c */
 void jobs_carry_out_term(struct jobs *jobs, struct tick *tick);

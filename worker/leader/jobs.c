@@ -307,12 +307,24 @@ static bool come_to_rest(struct jobs *jobs, mono_ns now)
     return false;
 }
 
+/* Nothing more is due: neither to be decided nor to be claimed. */
+static void tell_started(struct jobs *jobs)
+{
+    if (!jobs->told_started && jobs->asking.loaded && !jobs_claims_wait(jobs)) {
+        jobs->told_started = true;
+        jobs->events.on_started(jobs->events.ctx);
+    }
+}
+
 static void turn(struct jobs *jobs)
 {
     unsigned left = DECISIONS_A_TURN;
 
     while (left > 0 && decide(jobs) == WENT_ON) {
         left--;
+    }
+    if (left > 0) {
+        tell_started(jobs);
     }
     mono_ns now = clock_now();
     if (now >= jobs->linger_at) {
@@ -380,6 +392,7 @@ void jobs_begin(struct jobs *jobs, struct epoch epoch, struct ledger *ledger, wa
 
     jobs->epoch = epoch;
     jobs->unknown_until = unknown_until;
+    jobs->told_started = false;
     bool ready = a->ready; /* it may have said so already */
     jobs_forget_questions(jobs);
     a->ledger = ledger;

@@ -25,6 +25,8 @@ struct jobs; /* opaque */
 struct jobs_events {
     /* Asked immediately before each fork: is the term still ours, by the deadline? */
     bool (*may_start)(void *ctx);
+    /* What was due when the term began has been started. */
+    void (*on_started)(void *ctx);
     /* After drain, terminate or kill: the last process of every job, and every orphan of theirs, is
      * gone. */
     void (*on_idle)(void *ctx);

@@ -253,20 +253,29 @@ bool jobs_asked_all(const struct jobs *jobs)
            (!has_to_write(a) && a->question != ASK_WRITE);
 }
 
+bool jobs_claims_wait(const struct jobs *jobs)
+{
+    const struct asking *a = &jobs->asking;
+
+    for (size_t i = 0; i < a->claim_count; i++) { /* those that were forgotten leave holes */
+        if (a->claims[i] != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- answers ---- */
 
-static bool is_pending(const struct asking *a, enum question question)
+static bool is_pending(const struct jobs *jobs, enum question question)
 {
+    const struct asking *a = &jobs->asking;
+
     switch (question) {
     case ASK_LOAD:
         return a->load_wanted;
     case ASK_CLAIM:
-        for (size_t i = 0; i < a->claim_count; i++) { /* those that were forgotten leave holes */
-            if (a->claims[i] != NULL) {
-                return true;
-            }
-        }
-        return false;
+        return jobs_claims_wait(jobs);
     case ASK_WRITE:
         return has_to_write(a);
     case ASK_NOTHING:
@@ -286,7 +295,7 @@ static void went_well(struct jobs *jobs)
     a->question = ASK_NOTHING;
     jobs_turn_soon(jobs);
     if (a->failed &&
-        !question_proves(answered, a->failed_question, is_pending(a, a->failed_question))) {
+        !question_proves(answered, a->failed_question, is_pending(jobs, a->failed_question))) {
         return;
     }
     if (a->failed) {

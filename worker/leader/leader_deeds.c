@@ -186,8 +186,7 @@ static void send_elected(struct leader *l)
         leader_happened_to_process(l, (struct turn_event){.type = TURN_ORPHANED});
         return;
     }
-    term_announce(l->term);
-    ledger_begin(l->ledger, l->turn.epoch); /* not earlier: it was not to delay the election */
+    ledger_begin(l->ledger, l->turn.epoch);
 }
 
 static void send_renewed(struct leader *l)
@@ -284,6 +283,9 @@ void leader_carry_out(struct leader *l, enum turn_action action)
         return;
     case TURN_SEND_ELECTED:
         send_elected(l);
+        return;
+    case TURN_ANNOUNCE:
+        term_announce(l->term);
         return;
     case TURN_SEND_RENEWED:
         send_renewed(l);

@@ -150,6 +150,11 @@ static bool may_start(void *ctx)
     return !key_is_going(l) && turn_may_start(&l->turn, clock_now());
 }
 
+static void on_started(void *ctx)
+{
+    leader_happened(ctx, (struct turn_event){.type = TURN_JOBS_STARTED});
+}
+
 static void on_critical(void *ctx, const char *job)
 {
     leader_tell_critical(ctx, job);
@@ -191,6 +196,7 @@ struct jobs_events leader_jobs_events(struct leader *l)
 {
     return (struct jobs_events){.may_start = may_start,
                                 .on_idle = on_idle,
+                                .on_started = on_started,
                                 .on_critical = on_critical,
                                 .on_term_over = on_term_over,
                                 .ctx = l};

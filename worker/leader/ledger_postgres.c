@@ -1,7 +1,8 @@
 /*
  * One question at a time, on the connection that the term has too. The
- * statements are prepared when the term is open, and in each new session anew;
- * where that fails, or they are gone, the next question tries it first.
+ * statements are prepared while the heir waits, so that the first claim of its
+ * term does not wait for them; in a term's new session, or where that failed, or
+ * they are gone, the next question does it first.
  */
 #include <assert.h>
 #include <errno.h>
@@ -45,6 +46,15 @@ int ledger_parameters_finish(struct ledger_parameters *parameters)
         }
     }
     return 0;
+}
+
+void ledger_parameters_begin(struct ledger_postgres *p)
+{
+    ledger_parameters_release(&p->parameters);
+    struct sql_array *epoch = ledger_parameters_add(&p->parameters, SQL_INT8);
+
+    sql_array_add_int8(epoch, (int64_t)p->ledger.epoch.generation);
+    sql_array_add_int8(epoch, (int64_t)p->ledger.epoch.number);
 }
 
 int64_t ledger_micros(wall_ns moment)
@@ -213,26 +223,15 @@ static void on_answer(void *ctx, PGresult *result)
 
 /* ---- questions ---- */
 
-static void tell_ready(struct ledger_postgres *p)
-{
-    if (!p->told_ready) {
-        p->told_ready = true;
-        p->ledger.events.on_ready(p->ledger.events.ctx);
-    }
-}
-
 static void on_prepared(void *ctx, PGresult *result)
 {
     struct ledger_postgres *p = ctx;
-    ExecStatusType status = PQresultStatus(result);
 
     p->asking = false;
-    p->prepared = status == PGRES_TUPLES_OK;
-    if (p->matter == MATTER_NONE) {
-        tell_ready(p); /* even if it failed: the first question will tell why */
-    } else if (!p->prepared) {
+    p->prepared = PQresultStatus(result) == PGRES_COMMAND_OK;
+    if (!p->prepared && p->matter != MATTER_NONE) {
         tell_refusal(p, result);
-    }
+    } /* without a question it was early: the tables may be there when it is asked */
 }
 
 static void prepare(struct ledger_postgres *p)
@@ -249,7 +248,16 @@ static void prepare(struct ledger_postgres *p)
     free(sql);
 }
 
-static void ask(struct ledger_postgres *p)
+static void ask_load(struct ledger_postgres *p)
+{
+    char sql[LEDGER_LOAD_SQL_MAX];
+    const struct ledger_question question = {.sql = sql, .on_answer = on_answer};
+
+    ledger_postgres_load_sql(p->ledger.epoch, sql);
+    ledger_connection_ask(p->connection, LEDGER_ASKER_RUNS, &question);
+}
+
+static void ask_prepared(struct ledger_postgres *p)
 {
     const char *values[SESSION_PARAMETERS_MAX];
     int lengths[SESSION_PARAMETERS_MAX];
@@ -266,21 +274,37 @@ static void ask(struct ledger_postgres *p)
         values[i] = p->parameters.arrays[i].bytes;
         lengths[i] = (int)p->parameters.arrays[i].used;
     }
-    p->asking = true;
     ledger_connection_ask(p->connection, LEDGER_ASKER_RUNS, &question);
+}
+
+static void tell_ready(struct ledger_postgres *p)
+{
+    if (!p->told_ready) {
+        p->told_ready = true;
+        p->ledger.events.on_ready(p->ledger.events.ctx);
+    }
 }
 
 static void on_turn(void *ctx)
 {
     struct ledger_postgres *p = ctx;
+    bool is_early = !p->begun && !p->prepared_early;
 
-    if (!p->begun || p->asking) {
+    if (p->asking) {
         return;
     }
-    if (!p->prepared && (p->matter != MATTER_NONE || !p->told_ready)) {
+    if (!p->prepared && (p->matter != MATTER_NONE || is_early)) {
+        p->prepared_early = true;
         prepare(p);
     } else if (p->matter != MATTER_NONE) {
-        ask(p);
+        p->asking = true;
+        if (p->matter == MATTER_LOAD) {
+            ask_load(p);
+        } else {
+            ask_prepared(p);
+        }
+    } else if (p->begun) {
+        tell_ready(p);
     }
 }
 
@@ -296,8 +320,13 @@ static void on_soon(struct ev_loop *loop, ev_timer *soon, int revents)
 
     (void)loop;
     (void)revents;
-    p->asking = false;
-    ledger_postgres_failed(p, "out of memory");
+    if (p->unbuilt) {
+        p->unbuilt = false;
+        p->asking = false;
+        ledger_postgres_failed(p, "out of memory");
+    } else {
+        ledger_connection_proceed(p->connection);
+    }
 }
 
 /* Where the parameters cannot be built that is told, but not from inside of this call. */
@@ -305,6 +334,7 @@ static void ask_built(struct ledger_postgres *p, enum ledger_matter matter, int 
 {
     p->matter = matter;
     if (rc < 0) {
+        p->unbuilt = true;
         p->asking = true; /* so that it is not sent */
         ev_timer_start(p->ledger.loop, &p->soon);
     } else {
@@ -319,6 +349,7 @@ static void on_connection_ready(void *ctx)
     struct ledger_postgres *p = ctx;
 
     p->prepared = false; /* whatever was, was in another session */
+    p->prepared_early = false;
 }
 
 static void on_connection_down(void *ctx, const char *text)
@@ -329,7 +360,7 @@ static void on_connection_down(void *ctx, const char *text)
     p->asking = false;
     p->prepared = false;
     p->told_ready = false;
-    ev_timer_stop(p->ledger.loop, &p->soon);
+    p->unbuilt = false;
     if (was_asked) {
         char line[REASON_MAX];
 
@@ -364,7 +395,7 @@ static void postgres_begin(struct ledger *l)
 {
     assert(!of(l)->begun);
     of(l)->begun = true;
-    ledger_connection_proceed(of(l)->connection);
+    ev_timer_start(l->loop, &of(l)->soon); /* on_ready is not told from inside of this call */
 }
 
 static bool postgres_is_free(const struct ledger *l)
@@ -399,6 +430,7 @@ static void postgres_take_requests(struct ledger *l)
 
 static void postgres_prune(struct ledger *l, const char *job)
 {
+    ledger_parameters_begin(of(l));
     struct sql_array *a = ledger_parameters_add(&of(l)->parameters, SQL_TEXT);
 
     sql_array_add_text(a, job, false);

@@ -126,7 +126,7 @@ int ledger_claim_build(struct ledger_postgres *p)
     if (rc < 0) {
         return rc;
     }
-    ledger_parameters_release(ps);
+    ledger_parameters_begin(p);
     struct claim_arrays to = claim_arrays(ps);
 
     for (size_t i = 0; i < p->claim.count; i++) {
@@ -169,7 +169,7 @@ static int ask_for_the_rest(struct ledger_postgres *p)
 {
     struct ledger_parameters *ps = &p->parameters;
 
-    ledger_parameters_release(ps);
+    ledger_parameters_begin(p);
     struct sql_array *ids = ledger_parameters_add(ps, SQL_TEXT);
     for (size_t i = 0; i < p->claim.count; i++) {
         if (p->claim.verdicts[i] == LEDGER_TAKEN) {

@@ -57,11 +57,13 @@ struct ledger_postgres {
     bool begun;
     bool told_ready;           /* on_ready was called since the connection was lost last */
     bool prepared;             /* the statements are, in this session */
+    bool prepared_early;       /* that was tried in this session, before the term */
     bool prepared_anew;        /* for the present question, which found them gone */
     bool ascii_only;           /* the database cannot keep every character */
     enum ledger_matter matter; /* what is asked, or is to be; NONE: free */
     bool asking;               /* something is under way */
-    ev_timer soon;             /* a failure that is to be told from the loop */
+    bool unbuilt;              /* its parameters could not be: it fails soon */
+    ev_timer soon;             /* what is to be told from the loop: a failure, or on_ready */
     struct ledger_parameters parameters;
     struct ledger_claimed claim;
     struct ledger_write write; /* the arrays are the caller's */
@@ -94,6 +96,8 @@ bool ledger_postgres_is_over(struct ledger_postgres *p, const PGresult *result);
 void ledger_parameters_release(struct ledger_parameters *parameters);
 struct sql_array *ledger_parameters_add(struct ledger_parameters *parameters, enum sql_type type);
 int ledger_parameters_finish(struct ledger_parameters *parameters);
+/* ledger_parameters_begin - none but the term's epoch, which all statements begin with. */
+void ledger_parameters_begin(struct ledger_postgres *p);
 
 /* A moment as the statements have it: microseconds, rounded down. 0 stands for none, as null. */
 int64_t ledger_micros(wall_ns moment);
@@ -103,8 +107,11 @@ void ledger_add_hash(struct sql_array *a, uint64_t hash);
 wall_ns ledger_moment(const PGresult *result, int row, int column);
 
 /* ledger_postgres_prepare_sql - one simple-query message that prepares all the statements in a
- * session, and plans them. Owned by the caller; NULL: out of memory. */
+ * session; anew, if we lead. Owned by the caller; NULL: out of memory. */
 char *ledger_postgres_prepare_sql(const struct ledger_postgres *p, PGconn *connection);
+/* ledger_postgres_load_sql - the same for the first question of a term. */
+enum { LEDGER_LOAD_SQL_MAX = 160 };
+void ledger_postgres_load_sql(struct epoch epoch, char ret_sql[LEDGER_LOAD_SQL_MAX]);
 /* ledger_postgres_statement - the name of the statement of that matter. */
 const char *ledger_postgres_statement(enum ledger_matter matter);
 

@@ -1,11 +1,12 @@
 /*
- * The statements of the ledger. Election, epoch and incarnation are written into
- * them: they are prepared for one term.
+ * The statements of the ledger. Election and incarnation are written into them;
+ * the epoch is $1 of each (generation and number), since they are prepared while
+ * the heir waits, when it is not known yet.
  *
  * `me` is the election's row, taken FOR SHARE where the term is still ours: the
  * opening of the next term updates that row, and so waits for us or refuses us.
  *
- * Each row is found by its key. They are planned each time: a plan that was made
+ * Each row is found by its key. While we lead they are planned each time: a plan that was made
  * while the tables were empty, as on the first day, takes a table for so small
  * that it looks at every row of the election for each id, and is kept until the
  * server happens to look at the table anew. And the planner is told to use
@@ -27,12 +28,10 @@ enum { SCHEMA_MAX = 160 };
 #define ANSWERS_KEPT "interval '1 day'"
 #define REQUESTS_KEPT "interval '7 days'"
 
-/* What stands for $S, $E, $G and $N, $I, $L: schema, election, epoch, incarnation, label. */
+/* What stands for $S, $E, $I, $L: schema, election, incarnation, label. */
 struct gaps {
     char schema[SCHEMA_MAX];
     char *election;
-    char generation[24];
-    char number[24];
     char incarnation[24];
     char *instance;
     char skew[24]; /* $K: max_clock_skew in microseconds */
@@ -49,15 +48,15 @@ struct gaps {
 #define OUTCOME_OF_ONE "coalesce(r.outcome, '')"
 
 #define ME \
-    "me AS MATERIALIZED (SELECT name FROM $S.election WHERE name = $E AND generation = $G " \
-    "AND number = $N AND incarnation = $I FOR SHARE)"
+    "me AS MATERIALIZED (SELECT name FROM $S.election WHERE name = $E AND generation = ($1)[1] " \
+    "AND number = ($1)[2] AND incarnation = $I FOR SHARE)"
 /* The clock is looked at when the row is ours, however long that took. */
 #define NOW "now AS MATERIALIZED (SELECT name, " MICROS("clock_timestamp()") " AS at FROM me)"
 
 static const char load_sql[] =
-    "PREPARE ledger_load AS "
-    "SELECT (SELECT count(*) FROM $S.election WHERE name = $E AND generation = $G "
-        "AND number = $N AND incarnation = $I) AS me, "
+    "PREPARE ledger_load (bigint[]) AS "
+    "SELECT (SELECT count(*) FROM $S.election WHERE name = $E AND generation = ($1)[1] "
+        "AND number = ($1)[2] AND incarnation = $I) AS me, "
         "0 AS kind, '' AS id, '' AS job, " MICROS("clock_timestamp()") " AS at, 0 AS attempt, "
         "'' AS outcome, '' AS origin, NULL::bigint AS due, NULL::bigint AS started, "
         "0::bigint AS generation, 0::bigint AS number, false AS flag, '' AS hash, 0 AS failures "
@@ -70,26 +69,26 @@ static const char load_sql[] =
     "ORDER BY kind, at, job, attempt; ";
 
 /*
- * New rows: $1 to $5. Rows that become claimed: $6, $7. Jobs whose last tick is
- * later now: $8 to $10; that goes on over ticks that others have taken, but not
+ * New rows: $2 to $6. Rows that become claimed: $7, $8. Jobs whose last tick is
+ * later now: $9 to $11; that goes on over ticks that others have taken, but not
  * over what is ahead of the clock.
  */
 static const char claim_sql[] =
-    "PREPARE ledger_claim (text[], text[], bigint[], integer[], text[], text[], bigint[], text[], "
+    "PREPARE ledger_claim (bigint[], text[], text[], bigint[], integer[], text[], text[], bigint[], text[], "
         "bigint[], text[]) AS "
     "WITH " ME ", " NOW ", "
     "fresh AS (INSERT INTO $S.run (election, id, job, scheduled_at, attempt, outcome, origin, "
         "generation, number, incarnation, instance) "
-        "SELECT $E, c.id, c.job, " MOMENT("c.at") ", c.attempt, 'claimed', c.origin, $G, $N, $I, $L "
-        "FROM now, unnest($1, $2, $3, $4, $5) AS c (id, job, at, attempt, origin) "
+        "SELECT $E, c.id, c.job, " MOMENT("c.at") ", c.attempt, 'claimed', c.origin, ($1)[1], ($1)[2], $I, $L "
+        "FROM now, unnest($2, $3, $4, $5, $6) AS c (id, job, at, attempt, origin) "
         "WHERE c.at <= now.at + $K ON CONFLICT DO NOTHING RETURNING id), "
-    "promoted AS (UPDATE $S.run r SET outcome = 'claimed', generation = $G, number = $N, "
-        "incarnation = $I, instance = $L FROM now, unnest($6, $7) AS c (id, at) "
+    "promoted AS (UPDATE $S.run r SET outcome = 'claimed', generation = ($1)[1], number = ($1)[2], "
+        "incarnation = $I, instance = $L FROM now, unnest($7, $8) AS c (id, at) "
         "WHERE r.election = now.name AND r.id = c.id AND " OUTCOME_OF_ONE " IN ('queued', 'retrying') "
         "AND c.at <= now.at + $K RETURNING r.id), "
     "advanced AS (INSERT INTO $S.job_state AS s (election, job, last_tick, schedule_hash) "
         "SELECT DISTINCT ON (c.job) $E, c.job, " MOMENT("c.at") ", c.hash "
-        "FROM now, unnest($8, $9, $10) AS c (job, at, hash) WHERE c.at <= now.at + $K "
+        "FROM now, unnest($9, $10, $11) AS c (job, at, hash) WHERE c.at <= now.at + $K "
         "ORDER BY c.job, c.at DESC "
         "ON CONFLICT (election, job) DO UPDATE "
         "SET last_tick = excluded.last_tick, schedule_hash = excluded.schedule_hash "
@@ -100,33 +99,33 @@ static const char claim_sql[] =
 /* A statement of its own, so that it sees what an earlier attempt, whose answer was lost, has
  * committed while the claim waited for it. */
 static const char claimed_sql[] =
-    "PREPARE ledger_claimed (text[]) AS "
-    "WITH c AS MATERIALIZED (SELECT $E::text AS name, id FROM unnest($1) AS c (id)) "
+    "PREPARE ledger_claimed (bigint[], text[]) AS "
+    "WITH c AS MATERIALIZED (SELECT $E::text AS name, id FROM unnest($2) AS c (id)) "
     "SELECT r.id FROM c JOIN $S.run r ON r.election = c.name AND r.id = c.id "
-        "WHERE " OUTCOME_OF_ONE " = 'claimed' AND r.generation = $G AND r.number = $N "
+        "WHERE " OUTCOME_OF_ONE " = 'claimed' AND r.generation = ($1)[1] AND r.number = ($1)[2] "
         "AND r.incarnation = $I; ";
 
 /*
- * Changes: $1 to $19, of which the kind says what becomes of them. Jobs: $20 to
- * $27; those that are there are updated, the others inserted. Answers: $28 to
- * $31. What is not known (null) of a run stays as it was, but its reason is
+ * Changes: $2 to $20, of which the kind says what becomes of them. Jobs: $21 to
+ * $28; those that are there are updated, the others inserted. Answers: $29 to
+ * $32. What is not known (null) of a run stays as it was, but its reason is
  * always the one for what it has become.
  */
 static const char write_sql[] =
-    "PREPARE ledger_write ("
+    "PREPARE ledger_write (bigint[], "
         "text[], text[], text[], text[], text[], bigint[], bigint[], bigint[], integer[], text[], "
         "text[], bigint[], bigint[], bigint[], integer[], text[], bytea[], bytea[], bigint[], "
         "text[], boolean[], bigint[], text[], boolean[], boolean[], boolean[], integer[], "
         "bigint[], boolean[], text[], text[]) AS "
     "WITH " ME ", "
-    "c AS MATERIALIZED (SELECT me.name, c.* FROM me, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
-        "$12, $13, $14, $15, $16, $17, $18, $19) AS c (kind, id, outcome, reason, job, at, last_at, "
+    "c AS MATERIALIZED (SELECT me.name, c.* FROM me, unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
+        "$13, $14, $15, $16, $17, $18, $19, $20) AS c (kind, id, outcome, reason, job, at, last_at, "
         "count, attempt, origin, parent, due, started, ended, code, result, head, tail, bytes)), "
     "inserted AS (INSERT INTO $S.run (election, id, job, scheduled_at, attempt, last_at, count, "
         "outcome, reason, origin, parent, generation, number, incarnation, instance, due_at, "
         "started_at, ended_at, code, result, output_head, output_tail, output_bytes) "
         "SELECT $E, id, job, " MOMENT("at") ", attempt, " MOMENT("last_at") ", count, outcome, "
-        "reason, origin, parent, $G, $N, $I, $L, " MOMENT("due") ", " MOMENT("started") ", "
+        "reason, origin, parent, ($1)[1], ($1)[2], $I, $L, " MOMENT("due") ", " MOMENT("started") ", "
         MOMENT("ended") ", code, result, head, tail, bytes FROM c WHERE kind = 'i' "
         "ON CONFLICT DO NOTHING), "
     "updated AS (UPDATE $S.run r SET outcome = c.outcome, reason = c.reason, "
@@ -141,7 +140,7 @@ static const char write_sql[] =
         "AND " OUTCOME_OF_ONE " IN " OPEN "), "
     "deleted AS (DELETE FROM $S.run r USING c WHERE c.kind = 'd' AND r.election = c.name "
         "AND r.id = c.id AND " OUTCOME_OF_ONE " IN " OPEN "), "
-    "j AS MATERIALIZED (SELECT me.name, j.* FROM me, unnest($20, $21, $22, $23, $24, $25, $26, $27) "
+    "j AS MATERIALIZED (SELECT me.name, j.* FROM me, unnest($21, $22, $23, $24, $25, $26, $27, $28) "
         "AS j (job, sets_tick, tick, hash, sets_paused, paused, sets_failures, failures)), "
     "kept AS (UPDATE $S.job_state s SET "
         "last_tick = CASE WHEN j.sets_tick THEN " MOMENT("j.tick") " "
@@ -154,7 +153,7 @@ static const char write_sql[] =
         "SELECT $E, job, " MOMENT("tick") ", hash, paused, failures FROM j ON CONFLICT DO NOTHING), "
     "answered AS (UPDATE $S.request q SET answered_at = clock_timestamp(), done = a.done, "
         "run_id = a.run_id, answer = a.answer "
-        "FROM me, unnest($28, $29, $30, $31) AS a (id, done, run_id, answer) "
+        "FROM me, unnest($29, $30, $31, $32) AS a (id, done, run_id, answer) "
         "WHERE q.id = a.id AND q.election = $E AND q.answered_at IS NULL) "
     "SELECT count(*) FROM me; ";
 
@@ -164,20 +163,20 @@ static const char requests_sql[] =
         "FROM $S.request WHERE election = $E AND answered_at IS NULL "
         "AND kind IN ('trigger', 'cancel', 'pause', 'resume') ORDER BY id LIMIT 1000; ";
 
-/* $1: the job. Its oldest rows first; what is open stays, however old. */
+/* $2: the job. Its oldest rows first; what is open stays, however old. */
 static const char prune_sql[] =
-    "PREPARE ledger_prune (text[]) AS "
+    "PREPARE ledger_prune (bigint[], text[]) AS "
     "WITH " ME ", "
     "limits AS MATERIALIZED (SELECT clock_timestamp() - $H * interval '1 microsecond' AS at FROM me), "
     "beyond AS MATERIALIZED (SELECT scheduled_at, attempt FROM $S.run WHERE election = $E "
-        "AND job = ($1)[1] ORDER BY scheduled_at DESC, attempt DESC OFFSET $M LIMIT 1), "
+        "AND job = ($2)[1] ORDER BY scheduled_at DESC, attempt DESC OFFSET $M LIMIT 1), "
     "aged AS MATERIALIZED ("
-        "(SELECT r.id FROM $S.run r WHERE r.election = $E AND r.job = ($1)[1] "
+        "(SELECT r.id FROM $S.run r WHERE r.election = $E AND r.job = ($2)[1] "
         "AND r.scheduled_at < (SELECT at FROM limits) AND r.outcome NOT IN " OPEN " "
         "AND coalesce(r.ended_at, r.last_at, r.scheduled_at) < (SELECT at FROM limits) "
         "ORDER BY r.scheduled_at, r.attempt LIMIT 500) UNION "
         "(SELECT r.id FROM $S.run r WHERE EXISTS (SELECT FROM me) AND r.election = $E "
-        "AND r.job = ($1)[1] AND r.scheduled_at <= (SELECT scheduled_at FROM beyond) "
+        "AND r.job = ($2)[1] AND r.scheduled_at <= (SELECT scheduled_at FROM beyond) "
         "AND (r.scheduled_at < (SELECT scheduled_at FROM beyond) "
             "OR r.attempt <= (SELECT attempt FROM beyond)) "
         "AND r.outcome NOT IN " OPEN " ORDER BY r.scheduled_at, r.attempt LIMIT 500)), "
@@ -188,19 +187,24 @@ static const char prune_sql[] =
         "OR q.requested_at < clock_timestamp() - " REQUESTS_KEPT ")) "
     "SELECT (SELECT count(*) FROM me), (SELECT count(*) FROM gone); ";
 
-/* Nothing is claimed, written or deleted; but the caches are warm. What others
- * have prepared in this session is over: the term is open, and was looked at. */
-static const char before_sql[] =
-    "DEALLOCATE ALL; SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; "
-    "SET enable_bitmapscan = off; "
-    "SET enable_hashjoin = off; SET enable_mergejoin = off; ";
-static const char after_sql[] =
-    "EXECUTE ledger_claim ('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}'); "
-    "EXECUTE ledger_claimed ('{}'); "
-    "EXECUTE ledger_write ('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', "
+/* The settings are for the session; the opening of a term has its plan by then. */
+static const char settings_sql[] =
+    "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; "
+    "SET enable_mergejoin = off; ";
+/* In a term: what others have prepared in this session is over, the term is open and was looked at. */
+static const char in_term_sql[] = "DEALLOCATE ALL; SET plan_cache_mode = force_custom_plan; ";
+/* Before it: for an epoch that cannot be. Nothing is claimed, written or deleted, but the caches are
+ * warm. The opening is still to be made by the plan that it has. */
+static const char warm_up_sql[] =
+    "SET plan_cache_mode = force_custom_plan; "
+    "EXECUTE ledger_load ('{-1, -1}'); "
+    "EXECUTE ledger_claim ('{-1, -1}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}'); "
+    "EXECUTE ledger_claimed ('{-1, -1}', '{}'); "
+    "EXECUTE ledger_write ('{-1, -1}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', "
         "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', "
-        "'{}', '{}', '{}', '{}'); "
-    "EXECUTE ledger_requests";
+        "'{}', '{}', '{}', '{}', '{}', '{}'); "
+    "EXECUTE ledger_requests; "
+    "SET plan_cache_mode = force_generic_plan";
 /* clang-format on */
 
 static const char *value_of(const struct gaps *gaps, char letter)
@@ -210,10 +214,6 @@ static const char *value_of(const struct gaps *gaps, char letter)
         return gaps->schema;
     case 'E':
         return gaps->election;
-    case 'G':
-        return gaps->generation;
-    case 'N':
-        return gaps->number;
     case 'I':
         return gaps->incarnation;
     case 'L':
@@ -243,10 +243,19 @@ static void fill_in(FILE *to, const char *sql, const struct gaps *gaps)
     }
 }
 
-static char *write_all(const struct gaps *gaps)
+static char *write_all(const struct gaps *gaps, bool in_term)
 {
-    static const char *const parts[] = {before_sql, load_sql,     claim_sql, claimed_sql,
-                                        write_sql,  requests_sql, prune_sql, after_sql};
+    const char *const parts[] = {
+        in_term ? in_term_sql : "",
+        settings_sql,
+        load_sql,
+        claim_sql,
+        claimed_sql,
+        write_sql,
+        requests_sql,
+        prune_sql,
+        in_term ? "" : warm_up_sql,
+    };
     char *sql = NULL;
     size_t size = 0;
     FILE *to = open_memstream(&sql, &size);
@@ -285,9 +294,6 @@ char *ledger_postgres_prepare_sql(const struct ledger_postgres *p, PGconn *conne
     };
     char *sql = NULL;
 
-    (void)snprintf(gaps.generation, sizeof(gaps.generation), "%" PRIu64,
-                   p->ledger.epoch.generation);
-    (void)snprintf(gaps.number, sizeof(gaps.number), "%" PRIu64, p->ledger.epoch.number);
     (void)snprintf(gaps.incarnation, sizeof(gaps.incarnation), "'%016" PRIx64 "'",
                    p->ledger.options.incarnation);
     (void)snprintf(gaps.skew, sizeof(gaps.skew), "%" PRId64,
@@ -295,11 +301,19 @@ char *ledger_postgres_prepare_sql(const struct ledger_postgres *p, PGconn *conne
     write_limits(&gaps, &cfg->runs);
     if (gaps.election != NULL && gaps.instance != NULL &&
         schema_quote(cfg, gaps.schema, sizeof(gaps.schema)) == 0) {
-        sql = write_all(&gaps);
+        sql = write_all(&gaps, p->begun);
     }
     PQfreemem(gaps.election);
     PQfreemem(gaps.instance);
     return sql;
+}
+
+void ledger_postgres_load_sql(struct epoch epoch, char ret_sql[LEDGER_LOAD_SQL_MAX])
+{
+    (void)snprintf(ret_sql, LEDGER_LOAD_SQL_MAX,
+                   "SET plan_cache_mode = force_custom_plan; "
+                   "EXECUTE ledger_load ('{%" PRIu64 ", %" PRIu64 "}')",
+                   epoch.generation, epoch.number);
 }
 
 const char *ledger_postgres_statement(enum ledger_matter matter)

@@ -273,7 +273,7 @@ int ledger_write_build(struct ledger_postgres *p)
 {
     struct ledger_parameters *ps = &p->parameters;
 
-    ledger_parameters_release(ps);
+    ledger_parameters_begin(p);
     int rc = build_changes(ps, &p->write, p->ascii_only);
 
     if (rc == 0) {

@@ -7,6 +7,10 @@
 #define RELEASE_LIMIT DUR_MS(1500) /* more than what the lock gives itself */
 #define STAMP_LEAST DUR_MS(250)    /* an answer that is on its way is worth that much */
 
+/* All instances wake for it, and one becomes the heir: not while the first jobs are to be started.
+ */
+#define ANNOUNCE_WITHIN DUR_MS(100)
+
 static void act(struct turn_actions *out, enum turn_action action)
 {
     assert(out->count < TURN_ACTIONS_MAX);
@@ -208,6 +212,12 @@ static void campaigning(struct turn *t, const struct turn_event *ev, struct turn
     }
 }
 
+static void announce(struct turn *t, struct turn_actions *out)
+{
+    t->announce_at = MONO_NEVER;
+    act(out, TURN_ANNOUNCE);
+}
+
 static void begin_jobs(struct turn *t, struct turn_actions *out)
 {
     t->state = WORKER_LEADING;
@@ -226,8 +236,10 @@ static void elected_when_all_is_known(struct turn *t, struct turn_actions *out)
     act(out, TURN_SEND_ELECTED);
     if (t->wait > 0) {
         t->state = WORKER_WAITING;
+        announce(t, out);
         act(out, TURN_ANNOUNCE_WAIT);
     } else {
+        t->announce_at = t->now + ANNOUNCE_WITHIN;
         begin_jobs(t, out);
     }
 }
@@ -292,6 +304,7 @@ static void opening(struct turn *t, const struct turn_event *ev, struct turn_act
     case TURN_CAMPAIGN:
     case TURN_STAND_DOWN:
     case TURN_GRANTED:
+    case TURN_JOBS_STARTED:
     case TURN_JOBS_IDLE:
     case TURN_STAMPED:
     case TURN_RELEASED:
@@ -339,6 +352,10 @@ static void leading(struct turn *t, const struct turn_event *ev, struct turn_act
         drain(t, ev, out);
     } else if (t->state == WORKER_WAITING && t->now >= t->wait_until) {
         begin_jobs(t, out);
+    }
+    if (t->state == WORKER_LEADING && t->announce_at != MONO_NEVER &&
+        (ev->type == TURN_JOBS_STARTED || t->now >= t->announce_at)) {
+        announce(t, out);
     }
     renew(t, ev, out);
 }
@@ -426,6 +443,7 @@ void turn_init(struct turn *t, const struct turn_rules *rules, mono_ns now)
         .now = now,
         .deadline = MONO_NEVER,
         .wait_until = MONO_NEVER,
+        .announce_at = MONO_NEVER,
         .drain_until = MONO_NEVER,
         .over_by = MONO_NEVER,
         .kill_at = MONO_NEVER,
@@ -505,6 +523,8 @@ mono_ns turn_wake_at(const struct turn *t)
     switch (t->state) {
     case WORKER_WAITING:
         return t->wait_until;
+    case WORKER_LEADING:
+        return t->announce_at;
     case WORKER_DRAINING:
         return t->killed ? t->limit : earlier(t->kill_at, t->limit);
     case WORKER_OPENING:
@@ -518,7 +538,6 @@ mono_ns turn_wake_at(const struct turn *t)
         return t->key_closed ? MONO_NEVER : t->limit;
     case WORKER_IDLE:
     case WORKER_CAMPAIGNING:
-    case WORKER_LEADING:
     case WORKER_GONE:
     case WORKER_STATE_COUNT:
         break;

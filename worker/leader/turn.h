@@ -71,6 +71,7 @@ enum turn_event_type {
     TURN_OPENED,        /* .epoch: the term is committed */
     TURN_OPEN_FAILED,   /* the term cannot be opened */
     TURN_LOOKED,        /* .wait: what the terms before ask for */
+    TURN_JOBS_STARTED,  /* what was due when they began has been started */
     TURN_JOBS_IDLE,     /* no process of any job is alive */
     TURN_STAMPED,       /* the end of the term is written, or cannot be */
     TURN_RELEASED,      /* the key was given up */
@@ -97,7 +98,8 @@ enum turn_action {
     TURN_CONNECT,      /* open the lock and the ledger's session */
     TURN_OPEN_TERM,    /* write the next term */
     TURN_PROVE,        /* one heartbeat now; look at the terms before */
-    TURN_SEND_ELECTED, /* with the lock's descriptor; and tell the others */
+    TURN_SEND_ELECTED, /* with the lock's descriptor */
+    TURN_ANNOUNCE,     /* to the other instances: another term leads */
     TURN_SEND_RENEWED,
     TURN_ANNOUNCE_WAIT, /* log why the jobs wait, until t->wait_until */
     TURN_BEGIN_JOBS,
@@ -149,6 +151,7 @@ struct turn {
     mono_ns deadline; /* D; MONO_NEVER where there is none (yet) */
     dur_ns wait;
     mono_ns wait_until;  /* WAITING: jobs begin then */
+    mono_ns announce_at; /* LEADING: the term is announced then at the latest; NEVER: it was */
     mono_ns drain_until; /* DRAINING: jobs may end by themselves until then */
     mono_ns over_by;     /* DRAINING, STAMPING: all of it, the key too */
     mono_ns kill_at;     /* DRAINING, LOSING: SIGKILL to what is left */
