@@ -248,12 +248,13 @@ static void prepare(struct ledger_postgres *p)
     free(sql);
 }
 
-static void ask_load(struct ledger_postgres *p)
+/* One message of the protocol, where there is nothing but the epoch to be said. */
+static void ask_simply(struct ledger_postgres *p)
 {
-    char sql[LEDGER_LOAD_SQL_MAX];
+    char sql[LEDGER_SIMPLE_SQL_MAX];
     const struct ledger_question question = {.sql = sql, .on_answer = on_answer};
 
-    ledger_postgres_load_sql(p->ledger.epoch, sql);
+    ledger_postgres_simple_sql(p, sql);
     ledger_connection_ask(p->connection, LEDGER_ASKER_RUNS, &question);
 }
 
@@ -298,8 +299,8 @@ static void on_turn(void *ctx)
         prepare(p);
     } else if (p->matter != MATTER_NONE) {
         p->asking = true;
-        if (p->matter == MATTER_LOAD) {
-            ask_load(p);
+        if (p->matter == MATTER_LOAD || p->matter == MATTER_REQUESTS) {
+            ask_simply(p);
         } else {
             ask_prepared(p);
         }

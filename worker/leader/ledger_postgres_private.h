@@ -18,7 +18,7 @@
 #include "worker/leader/ledger.h"
 #include "worker/leader/ledger_connection.h"
 
-/* What a question of ours is about. The prepared statements are in this order. */
+/* What a question of ours is about. */
 enum ledger_matter {
     MATTER_LOAD,
     MATTER_CLAIM,
@@ -109,10 +109,12 @@ wall_ns ledger_moment(const PGresult *result, int row, int column);
 /* ledger_postgres_prepare_sql - one simple-query message that prepares all the statements in a
  * session; anew, if we lead. Owned by the caller; NULL: out of memory. */
 char *ledger_postgres_prepare_sql(const struct ledger_postgres *p, PGconn *connection);
-/* ledger_postgres_load_sql - the same for the first question of a term. */
-enum { LEDGER_LOAD_SQL_MAX = 160 };
-void ledger_postgres_load_sql(struct epoch epoch, char ret_sql[LEDGER_LOAD_SQL_MAX]);
-/* ledger_postgres_statement - the name of the statement of that matter. */
+/* ledger_postgres_simple_sql - MATTER_LOAD, the first question of a term, or MATTER_REQUESTS as
+ * text. */
+enum { LEDGER_SIMPLE_SQL_MAX = 160 };
+void ledger_postgres_simple_sql(const struct ledger_postgres *p,
+                                char ret_sql[LEDGER_SIMPLE_SQL_MAX]);
+/* ledger_postgres_statement - the name of the statement of any other matter. */
 const char *ledger_postgres_statement(enum ledger_matter matter);
 
 #endif

@@ -14,6 +14,7 @@
  * which election it is about until it has our list: so it cannot begin with all
  * rows of the election, and look for each of them in the list.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -308,9 +309,17 @@ char *ledger_postgres_prepare_sql(const struct ledger_postgres *p, PGconn *conne
     return sql;
 }
 
-void ledger_postgres_load_sql(struct epoch epoch, char ret_sql[LEDGER_LOAD_SQL_MAX])
+void ledger_postgres_simple_sql(const struct ledger_postgres *p,
+                                char ret_sql[LEDGER_SIMPLE_SQL_MAX])
 {
-    (void)snprintf(ret_sql, LEDGER_LOAD_SQL_MAX,
+    const struct epoch epoch = p->ledger.epoch;
+
+    if (p->matter == MATTER_REQUESTS) {
+        (void)snprintf(ret_sql, LEDGER_SIMPLE_SQL_MAX, "EXECUTE ledger_requests");
+        return;
+    }
+    assert(p->matter == MATTER_LOAD);
+    (void)snprintf(ret_sql, LEDGER_SIMPLE_SQL_MAX,
                    "SET plan_cache_mode = force_custom_plan; "
                    "EXECUTE ledger_load ('{%" PRIu64 ", %" PRIu64 "}')",
                    epoch.generation, epoch.number);
@@ -319,10 +328,12 @@ void ledger_postgres_load_sql(struct epoch epoch, char ret_sql[LEDGER_LOAD_SQL_M
 const char *ledger_postgres_statement(enum ledger_matter matter)
 {
     static const char *const names[MATTER_COUNT] = {
-        [MATTER_LOAD] = "ledger_load",         [MATTER_CLAIM] = "ledger_claim",
-        [MATTER_CLAIMED] = "ledger_claimed",   [MATTER_WRITE] = "ledger_write",
-        [MATTER_REQUESTS] = "ledger_requests", [MATTER_PRUNE] = "ledger_prune",
+        [MATTER_CLAIM] = "ledger_claim",
+        [MATTER_CLAIMED] = "ledger_claimed",
+        [MATTER_WRITE] = "ledger_write",
+        [MATTER_PRUNE] = "ledger_prune",
     };
 
+    assert(names[matter] != NULL);
     return names[matter];
 }
