@@ -361,6 +361,7 @@ Test(ledger_sqlite_faults, a_full_disk_is_an_error_and_no_grant_until_there_is_r
     cr_expect_str_eq(user_text("PRAGMA integrity_check"), "ok");
     user_close(&u);
     cr_assert_eq(chdir(".."), 0);
+    cr_expect_eq(umount2("disk", MNT_DETACH), 0); /* or the directory could not be removed */
 }
 
 /* ---- the process ---- */
