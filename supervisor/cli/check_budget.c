@@ -5,6 +5,25 @@
 
 enum { SESSIONS_FOLLOWER = 1, SESSIONS_CANDIDATE = 3 }; /* probe; probe, lock, ledger */
 
+/* One for each run of statements at the same time, all of them on the leader. */
+static unsigned sql_runs(const struct config *cfg)
+{
+    unsigned most = (unsigned)cfg->runs.max_running;
+    unsigned jobs = 0;
+
+    for (size_t i = 0; cfg->jobs_enabled && i < cfg->job_count; i++) {
+        const struct config_job *job = &cfg->jobs[i];
+
+        if (job->enabled && job->action == ACTION_SQL) {
+            jobs = job->overlap == OVERLAP_ALLOW ? most : jobs + 1;
+        }
+        if (jobs >= most) {
+            return most;
+        }
+    }
+    return jobs;
+}
+
 unsigned check_budget_connections(const struct config *cfg, unsigned fleet)
 {
     bool elects = cfg->database.kind == DATABASE_POSTGRES && cfg->election.enabled;
@@ -19,7 +38,8 @@ unsigned check_budget_connections(const struct config *cfg, unsigned fleet)
     if (!cfg->jobs_enabled) {
         candidates = 0;
     }
-    return (fleet - candidates) * SESSIONS_FOLLOWER + candidates * SESSIONS_CANDIDATE;
+    return (fleet - candidates) * SESSIONS_FOLLOWER + candidates * SESSIONS_CANDIDATE +
+           sql_runs(cfg);
 }
 
 static void print_length(FILE *to, const char *name, dur_ns length, const char *what)
@@ -81,6 +101,19 @@ static void print_takeover(const struct config_election *e, FILE *to)
     }
 }
 
+static void print_connections(const struct config *cfg, unsigned fleet, FILE *to)
+{
+    unsigned for_statements = sql_runs(cfg);
+
+    (void)fprintf(to, "connections of %u instance%s: %u (1 a follower, 3 for %s", fleet,
+                  fleet == 1 ? "" : "s", check_budget_connections(cfg, fleet),
+                  cfg->election.mode == MODE_HEIR ? "heir and leader each" : "the leader");
+    if (for_statements > 0) {
+        (void)fprintf(to, ", at most %u for jobs of sql", for_statements);
+    }
+    (void)fputs(")\n", to);
+}
+
 void check_budget_print(const struct config *cfg, unsigned fleet, FILE *to)
 {
     if (cfg->database.kind == DATABASE_NONE || !cfg->election.enabled) {
@@ -98,7 +131,5 @@ void check_budget_print(const struct config *cfg, unsigned fleet, FILE *to)
     }
     print_lease(&cfg->election, to);
     print_takeover(&cfg->election, to);
-    (void)fprintf(to, "connections of %u instance%s: %u (1 a follower, 3 for %s)\n", fleet,
-                  fleet == 1 ? "" : "s", check_budget_connections(cfg, fleet),
-                  cfg->election.mode == MODE_HEIR ? "heir and leader each" : "the leader");
+    print_connections(cfg, fleet, to);
 }

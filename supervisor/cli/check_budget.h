@@ -10,8 +10,8 @@
 
 #include "common/config.h"
 
-/* check_budget_connections - sessions of a fleet of so many: one a follower, three for heir and
- * leader. */
+/* check_budget_connections - sessions of a fleet of so many at most: one a follower, three for heir
+ * and leader, one for each job of sql that may run at the same time. */
 unsigned check_budget_connections(const struct config *cfg, unsigned fleet);
 
 /* check_budget_silent - the longest from a leader that is not heard any more to the next one's

@@ -29,6 +29,10 @@ static const struct {
     {"no election, no connection", "dsn = host=h\n[election]\nenabled = no", 5, 0},
     {"no database, no connection", "dsn = none", 5, 0},
     {"a file, no connection", "dsn = sqlite:/x", 5, 0},
+    {"statements have a connection of their own", "dsn = host=h\n[job a]\nschedule = @hourly\nsql = SELECT 1\n[job b]\nschedule = @hourly\nsql = SELECT 1\n[job c]\nschedule = @hourly\ncommand = true", 3, 9},
+    {"but not those that are off", "dsn = host=h\n[job a]\nschedule = @hourly\nsql = SELECT 1\nenabled = no", 3, 7},
+    {"nor more than may run", "dsn = host=h\n[jobs]\nmax_running = 1\n[job a]\nschedule = @hourly\nsql = SELECT 1\n[job b]\nschedule = @hourly\nsql = SELECT 1", 3, 8},
+    {"which one job may be that overlaps", "dsn = host=h\n[jobs]\nmax_running = 4\n[job a]\nschedule = @hourly\nsql = SELECT 1\noverlap = allow", 3, 11},
     {"who never leads only looks", "dsn = host=h\n[jobs]\nenabled = no", 5, 5},
 };
 /* clang-format on */
@@ -36,7 +40,7 @@ static const struct {
 Test(check, connections)
 {
     for (size_t i = 0; i < ARRAY_LEN(fleets); i++) {
-        char text[128];
+        char text[256];
 
         (void)snprintf(text, sizeof(text), "[database]\n%s\n", fleets[i].text);
         struct config *cfg = config_fixture_config(text);
@@ -69,6 +73,8 @@ static const struct {
         "  TERM           11250ms  jobs are asked to end\n  KILL               14s  jobs are killed\n", ""},
     {"the figure for the fleet", "[database]\ndsn = host=h\n[election]\nname = x\n", EXIT_CODE_DONE,
         "connections of 3 instances: 7 (1 a follower, 3 for heir and leader each)\n", ""},
+    {"the figure with statements", "[database]\ndsn = host=h\n[election]\nname = x\n[job a]\nschedule = @hourly\nsql = SELECT 1\n", EXIT_CODE_DONE,
+        "connections of 3 instances: 8 (1 a follower, 3 for heir and leader each, at most 1 for jobs of sql)\n", ""},
     {"a bad one", "[database]\ndsn = host=h\n[election]\nlease = 4s\n", EXIT_CODE_CONFIG,
         "", "pgbaton.ini:4: [election] lease: 4s is too short"},
     {"a wait that is too short is said of the wait", "[database]\ndsn = host=h\n[election]\nlease = 20s\ntakeover_delay = 1s\n", EXIT_CODE_CONFIG,
