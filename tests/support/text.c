@@ -78,3 +78,8 @@ size_t text_count(const char *text, const char *part)
     }
     return count;
 }
+
+bool text_is(const char *bytes, size_t count, const char *text)
+{
+    return count == strlen(text) && (count == 0 || memcmp(bytes, text, count) == 0);
+}

@@ -4,6 +4,7 @@
 #ifndef PGBATON_TESTS_SUPPORT_TEXT_H
 #define PGBATON_TESTS_SUPPORT_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* text_read - what is in that file, the caller frees it; "" if there is none. Never NULL. */
@@ -22,5 +23,8 @@ const char *text_tail(const char *path);
 
 /* text_count - how often that part occurs in the text. */
 size_t text_count(const char *text, const char *part);
+
+/* text_is - are these bytes (NULL: none) that text? */
+bool text_is(const char *bytes, size_t count, const char *text);
 
 #endif

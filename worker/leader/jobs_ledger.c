@@ -376,6 +376,14 @@ static void on_claimed(void *ctx, const enum ledger_verdict *verdicts, size_t co
     a->claims_at = ahead > 0 ? clock_now() + CLOCK_AGAIN : 0;
 }
 
+static void drop_first(void *list, size_t *count, size_t gone, size_t size)
+{
+    *count -= gone;
+    if (*count > 0) { /* where there never was one there is no list */
+        memmove(list, (char *)list + gone * size, *count * size);
+    }
+}
+
 static void forget_first(struct asking *a)
 {
     for (size_t i = 0; i < a->changes_asked; i++) {
@@ -385,13 +393,9 @@ static void forget_first(struct asking *a)
         a->tick_changes -= jobs_says_tick(&a->job_changes[i]);
     }
     a->changes_written += a->changes_asked;
-    a->change_count -= a->changes_asked;
-    memmove(a->changes, a->changes + a->changes_asked, a->change_count * sizeof(*a->changes));
-    a->job_change_count -= a->job_changes_asked;
-    memmove(a->job_changes, a->job_changes + a->job_changes_asked,
-            a->job_change_count * sizeof(*a->job_changes));
-    a->answer_count -= a->answers_asked;
-    memmove(a->answers, a->answers + a->answers_asked, a->answer_count * sizeof(*a->answers));
+    drop_first(a->changes, &a->change_count, a->changes_asked, sizeof(*a->changes));
+    drop_first(a->job_changes, &a->job_change_count, a->job_changes_asked, sizeof(*a->job_changes));
+    drop_first(a->answers, &a->answer_count, a->answers_asked, sizeof(*a->answers));
     a->changes_asked = a->job_changes_asked = a->answers_asked = 0;
 }
 
