@@ -1,5 +1,6 @@
 #include "common/config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,6 +145,49 @@ int config_read(const struct config_sources *sources, struct config **ret_config
         return rc;
     }
     *ret_config = cfg;
+    return 0;
+}
+
+static void copy_without_jobs(const struct config_entries *from, struct config_entries *to)
+{
+    const char *file = NULL;
+
+    for (size_t i = 0; i < from->count; i++) {
+        struct config_entry entry = from->list[i];
+
+        if (config_section_is_job(entry.section)) {
+            continue;
+        }
+        if (file == NULL || strcmp(file, entry.origin.file) != 0) { /* most are of one file */
+            file = config_memory_text(&to->memory, entry.origin.file);
+        }
+        entry.origin.file = file;
+        config_entries_put(to, &entry);
+    }
+}
+
+int config_without_jobs(const struct config *cfg, struct config **ret_config)
+{
+    struct config_problems problems = {0};
+    struct config *copy = config_new(&problems);
+
+    if (copy == NULL) {
+        return -ENOMEM;
+    }
+    copy_without_jobs(&cfg->private->entries, &copy->private->entries);
+
+    int rc = config_build(copy);
+
+    /* What was right in the whole is right in a part of it. */
+    assert(rc == 0 || config_memory_failed(&copy->private->entries.memory));
+    config_problems_release(&problems);
+    copy->private->entries.problems = NULL;
+    if (rc < 0) {
+        config_free(copy);
+        return -ENOMEM;
+    }
+    copy->hash = cfg->hash;
+    *ret_config = copy;
     return 0;
 }
 

@@ -176,6 +176,13 @@ int config_read(const struct config_sources *sources, struct config **ret_config
 void config_free(struct config *cfg);
 
 /*
+ * config_without_jobs - another configuration that says the same of all but the
+ * jobs, of which it has none: for what must go on with the present one through a
+ * reload. 0 with *ret_config (config_free), or -ENOMEM.
+ */
+int config_without_jobs(const struct config *cfg, struct config **ret_config);
+
+/*
  * config_read_daemon - only what a command needs to find a daemon that runs:
  * [pgbaton], and nothing else of *ret_config may be used. A daemon goes on when
  * its file has become bad, so what is wrong there does not matter, unless

@@ -93,6 +93,11 @@ static bool grow(struct config_entries *entries)
     return true;
 }
 
+bool config_section_is_job(const char *section)
+{
+    return strncmp(section, "job ", strlen("job ")) == 0;
+}
+
 /* Keys of one section follow each other: the name is kept once. */
 static const char *keep_section(struct config_entries *entries, const char *section)
 {
@@ -179,7 +184,7 @@ void config_entries_override(struct config_entries *entries, const char *section
     if (!known(entries, section, key, origin)) {
         return;
     }
-    if (strncmp(section, "job ", 4) == 0) {
+    if (config_section_is_job(section)) {
         put_job_header(entries, section, origin);
     }
     config_entries_put(

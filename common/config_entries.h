@@ -12,6 +12,7 @@
 #ifndef PGBATON_COMMON_CONFIG_ENTRIES_H
 #define PGBATON_COMMON_CONFIG_ENTRIES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/config.h"
@@ -44,6 +45,9 @@ struct config_entries {
 };
 
 void config_entries_release(struct config_entries *entries);
+
+/* config_section_is_job - "job NAME"? */
+bool config_section_is_job(const char *section);
 
 /* config_entries_find - NULL: was not said. */
 const struct config_entry *config_entries_find(const struct config_entries *entries,

@@ -361,7 +361,7 @@ static void chain_keys(struct config_entries *entries)
 
         if (entry->key[0] == '\0') {
             header = entry;
-        } else if (strncmp(entry->section, "job ", 4) == 0) {
+        } else if (config_section_is_job(entry->section)) {
             if (header == NULL || strcmp(header->section, entry->section) != 0) {
                 const struct config_entry *found = config_entries_find(entries, entry->section, "");
 

@@ -545,3 +545,26 @@ Test(config, many_variables_cost_no_square, .timeout = 20)
     config_fixture_release(&r);
     free(text);
 }
+
+Test(config, without_its_jobs_it_says_the_same_of_all_else)
+{
+    struct config *whole = config_fixture_config("[pgbaton]\ninstance = web-1\n"
+                                                 "[database]\ndsn = host=h\n"
+                                                 "[election]\nname = x\nlease = 20s\n"
+                                                 "[jobs]\nhistory = 3d\n"
+                                                 "[job a]\nschedule = @hourly\ncommand = true\n");
+    struct config *rest;
+
+    cr_assert_eq(whole->job_count, 1);
+    cr_assert_eq(config_without_jobs(whole, &rest), 0);
+    uint64_t hash = whole->hash;
+    config_free(whole);
+    cr_expect_eq(rest->job_count, 0);
+    cr_expect_eq(rest->hash, hash, "fleets are compared by it");
+    cr_expect_str_eq(rest->pgbaton.instance, "web-1");
+    cr_expect_str_eq(rest->database.dsn, "host=h");
+    cr_expect_str_eq(rest->election.name, "x");
+    cr_expect_eq(rest->election.lease, DUR_S(20));
+    cr_expect_eq(rest->runs.history, 3 * 24 * DUR_S(3600));
+    config_free(rest);
+}

@@ -181,11 +181,8 @@ void leader_configure(struct leader *l, struct config *config)
     if (l->term != NULL && !l->stamping) {
         term_jobs(l->term, config_jobs_hash(config));
     }
-    if (old != l->turn_config) {
-        config_free(old);
-        (void)malloc_trim(
-            0); /* beside the new one there was room for two: megabytes, of many jobs */
-    }
+    config_free(old);
+    (void)malloc_trim(0); /* beside the new one there was room for two: megabytes, of many jobs */
     leader_publish(l);
 }
 

@@ -34,7 +34,8 @@ struct leader {
     struct child *child;
     struct ev_loop *loop;
     struct config *config;      /* the newest; owned */
-    struct config *turn_config; /* the one that the present turn began with; owned; NULL: none */
+    struct config *turn_config; /* what the present turn began with, without its jobs; owned; NULL:
+                                   none */
     uint64_t incarnation;
     struct prng random;
     struct jobs *jobs;

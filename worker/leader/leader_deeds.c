@@ -94,10 +94,8 @@ void leader_close_term(struct leader *l)
     ledger_close(l->ledger); /* the term was kept on its connection */
     l->ledger = NULL;
     l->stamping = false;
-    if (l->lock == NULL && l->turn_config != NULL) {
-        if (l->turn_config != l->config) {
-            config_free(l->turn_config);
-        }
+    if (l->lock == NULL) {
+        config_free(l->turn_config);
         l->turn_config = NULL;
     }
 }
@@ -126,6 +124,7 @@ static void open_term(struct leader *l)
         .server = l->order.server,
         .seen = l->order.seen,
         .incarnation = l->incarnation,
+        .jobs_hash = config_jobs_hash(l->config),
     };
 
     l->term = term_open(l->loop, &options, &events);
@@ -153,7 +152,9 @@ static void connect_both(struct leader *l)
     l->campaign++;
     l->text[0] = '\0';
     l->takeover = (struct takeover){.reason = TAKEOVER_CLEAN};
-    l->turn_config = l->config;
+    assert(l->turn_config == NULL);
+    int rc = config_without_jobs(l->config, &l->turn_config);
+    assert(rc == 0);
     if (l->config->job_count > 0 && !process_tree_available()) {
         leader_keep_text(l, "/proc cannot be read: jobs could not be found to be ended");
         leader_happened(l, (struct turn_event){.type = TURN_LOCK_FAILED, .reason = END_REFUSED});

@@ -39,7 +39,7 @@ struct term *term_open(struct ev_loop *loop, const struct term_options *options,
     t->events = *events;
     t->loop = loop;
     t->options = *options;
-    t->jobs_hash = config_jobs_hash(options->config);
+    t->jobs_hash = options->jobs_hash;
     start(t);
     return t;
 }

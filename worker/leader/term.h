@@ -25,6 +25,7 @@ struct term_options {
     struct server_identity server; /* what it must be; since term_begin(), what it is */
     struct epoch seen;             /* the latest that this instance has seen; 0.0: none */
     uint64_t incarnation;
+    uint64_t jobs_hash; /* config_jobs_hash() of the jobs that are to run */
 };
 
 struct term_events {
