@@ -1,5 +1,6 @@
 /* In which order the ledger is told things: a leader may end between any two of them. */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/jobs_fixture.h"
@@ -89,4 +90,48 @@ Test(jobs_order, a_last_tick_in_the_future_is_cut_in_the_ledger_too)
     cr_expect_neq(first_last_tick, 0, "the next leader would find it again");
     cr_expect_leq(first_last_tick, clock_wall());
     world_kill_all();
+}
+
+/* ---- what is asked while the term ends ---- */
+
+static const struct ledger_claim *asked;
+
+/* Its answer is on its way for ever. */
+static void keep_claim(struct ledger *l, const struct ledger_claim *claims, size_t count)
+{
+    (void)l;
+    (void)count;
+    asked = claims;
+}
+
+static bool has_asked(const void *ctx)
+{
+    (void)ctx;
+    return asked != NULL;
+}
+
+/* A ledger compares its answer with what was claimed. */
+Test(jobs_order, a_claim_outlives_its_tick)
+{
+    enum { BLOCKS = 100 };
+    char *blocks[BLOCKS];
+
+    world_add("once", elected, "true");
+    jobs_configure(world.jobs, &world.cfg);
+    world_begin_term((struct epoch){1, 7});
+    watched = *world.ledger->kind;
+    watched.claim = keep_claim;
+    world.ledger->kind = &watched;
+    world_wait_for("a claim", has_asked, NULL);
+
+    world_kill_all();
+    for (size_t i = 0; i < BLOCKS; i++) { /* what was freed is others' now */
+        blocks[i] = malloc(sizeof(struct tick));
+        memset(blocks[i], 'x', sizeof(struct tick));
+    }
+    cr_expect_str_eq(asked->id, "1.7-1");
+    cr_expect_str_eq(asked->job, "once");
+    for (size_t i = 0; i < BLOCKS; i++) {
+        free(blocks[i]);
+    }
 }

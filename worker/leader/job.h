@@ -110,6 +110,12 @@ struct change {
     char *tail;
 };
 
+/* What a claim says by address: its tick may be forgotten before the answer. */
+struct claim_names {
+    char id[RUN_ID_MAX];
+    char job[JOB_NAME_MAX];
+};
+
 struct job_change {
     struct ledger_job_change is;
     uint64_t after; /* so many changes were asked for before it: it is written with the last one */
@@ -137,6 +143,7 @@ struct asking {
     size_t claim_room;
     size_t claims_asked;
     struct ledger_claim *claim_batch; /* owned; LEDGER_BATCH_MAX */
+    struct claim_names *claim_names;  /* owned; as many */
 
     struct change **changes; /* owned, and what they point to; changes_asked as above */
     size_t change_count;

@@ -164,6 +164,7 @@ void jobs_forget_questions(struct jobs *jobs)
     }
     free(a->claims);
     free(a->claim_batch);
+    free(a->claim_names);
     free(a->changes);
     free(a->job_changes);
     free(a->answers);

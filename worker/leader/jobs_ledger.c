@@ -19,6 +19,25 @@
 
 /* ---- asking ---- */
 
+static struct ledger_claim claim_of(const struct tick *tick, struct claim_names *names)
+{
+    const struct job *job = tick->job;
+
+    (void)snprintf(names->id, sizeof(names->id), "%s", tick->id);
+    (void)snprintf(names->job, sizeof(names->job), "%s", job->board.name);
+    return (struct ledger_claim){
+        .id = names->id,
+        .job = names->job,
+        .scheduled_at = tick->plan.scheduled_at,
+        .attempt = tick->plan.attempt,
+        .origin = tick->plan.origin,
+        .promotes = tick->promotes,
+        .advances = !tick->promotes && tick->plan.origin == ORIGIN_SCHEDULE &&
+                    schedule_is_clocked(&job->plan.schedule),
+        .schedule_hash = job->schedule_hash,
+    };
+}
+
 static void ask_claims(struct jobs *jobs)
 {
     struct asking *a = &jobs->asking;
@@ -27,6 +46,7 @@ static void ask_claims(struct jobs *jobs)
 
     if (a->claim_batch == NULL) {
         a->claim_batch = jobs_must_have(calloc(LEDGER_BATCH_MAX, sizeof(*a->claim_batch)));
+        a->claim_names = jobs_must_have(calloc(LEDGER_BATCH_MAX, sizeof(*a->claim_names)));
     }
     for (size_t i = 0; i < a->claim_count; i++) { /* those that were forgotten leave holes */
         if (a->claims[i] != NULL) {
@@ -35,20 +55,7 @@ static void ask_claims(struct jobs *jobs)
     }
     a->claim_count = kept;
     for (; count < kept && count < LEDGER_BATCH_MAX; count++) {
-        const struct tick *tick = a->claims[count];
-        const struct schedule *schedule = &tick->job->plan.schedule;
-
-        a->claim_batch[count] = (struct ledger_claim){
-            .id = tick->id,
-            .job = tick->job->board.name,
-            .scheduled_at = tick->plan.scheduled_at,
-            .attempt = tick->plan.attempt,
-            .origin = tick->plan.origin,
-            .promotes = tick->promotes,
-            .advances = !tick->promotes && tick->plan.origin == ORIGIN_SCHEDULE &&
-                        schedule_is_clocked(schedule),
-            .schedule_hash = tick->job->schedule_hash,
-        };
+        a->claim_batch[count] = claim_of(a->claims[count], &a->claim_names[count]);
     }
     if (count == 0) {
         return;
