@@ -240,6 +240,7 @@ static void wait_three_ticks(struct stage *s)
 
 STAGE_RULE(policies_more, a_reload_that_changes_or_enables_a_job_gives_it_no_past)
 {
+#define AWAY "[job away]\nmissed = all\noverlap = allow\nexec = true\nschedule = every 1s\n"
 #define RELOADED(seldom, off)                                                                      \
     "[job mark]\nschedule = manual\nexec = true\n"                                                 \
     "[job clock]\nschedule = every 1s\nexec = true\n"                                              \
@@ -247,11 +248,11 @@ STAGE_RULE(policies_more, a_reload_that_changes_or_enables_a_job_gives_it_no_pas
     "[job off]\nmissed = all\noverlap = allow\nexec = true\nschedule = every 1s\nenabled = " off   \
     "\n"
 
-    stage_set(s, NULL, RELOADED("every 1000d", "no"));
+    stage_set(s, NULL, RELOADED("every 1000d", "no") AWAY);
     stage_start(&s->a);
     wait_three_ticks(s);
     mark(s);
-    reload(s, RELOADED("every 1s", "yes"));
+    reload(s, RELOADED("every 1s", "yes") AWAY);
     stage_wait(s,
                STAGE_IS(COUNT("job = 'often' AND outcome = 'succeeded'") " >= 2 AND " COUNT(
                    "job = 'off' AND outcome = 'succeeded'") " >= 2"),
@@ -263,15 +264,21 @@ STAGE_RULE(policies_more, a_reload_that_changes_or_enables_a_job_gives_it_no_pas
 
     reload(s, RELOADED("every 1s", "no"));
     mark(s); /* the leader has taken it */
-    stage_wait(s, "SELECT count(*) FROM run WHERE job = 'off' AND ended_at IS NULL", "0");
+    stage_wait(s, "SELECT count(*) FROM run WHERE job IN ('off', 'away') AND ended_at IS NULL",
+               "0");
     char *ran = text_format("%s", stage_rows(s, "SELECT count(*) FROM run WHERE job = 'off' AND"
                                                 " outcome = 'succeeded'"));
+    char *away = text_format("%s", stage_rows(s, "SELECT count(*) FROM run WHERE job = 'away' AND"
+                                                 " outcome = 'succeeded'"));
     wait_three_ticks(s);
     mark(s);
-    reload(s, RELOADED("every 1s", "yes"));
+    reload(s, RELOADED("every 1s", "yes") AWAY);
     wait_three_ticks(s);
     stage_expect(s, "nothing is made up for", BEFORE_MARK("off", "'succeeded', 'missed'"), ran);
+    stage_expect(s, "nor of what was not there", BEFORE_MARK("away", "'succeeded', 'missed'"),
+                 away);
     free(ran);
+    free(away);
     instance_stop(&s->a);
 }
 

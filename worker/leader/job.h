@@ -14,6 +14,7 @@
 #include "common/timer.h"
 #include "worker/leader/hook.h"
 #include "worker/leader/jobs.h"
+#include "worker/leader/left_over.h"
 #include "worker/leader/question.h"
 #include "worker/leader/run.h"
 #include "worker/leader/scheduler.h"

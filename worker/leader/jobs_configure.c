@@ -182,6 +182,18 @@ static void forget_definition(struct job *job)
         (struct schedule){.kind = SCHEDULE_MANUAL}; /* it pointed into the old one */
 }
 
+/* One that is added again has no past, even if it is as it was. */
+static void tell_removed(struct jobs *jobs, struct job *job)
+{
+    bool told = job->definition != NULL && job->plan.known;
+
+    if (jobs->scheduler.phase == SCHEDULER_LEADING && told &&
+        schedule_is_clocked(&job->plan.schedule)) {
+        job->schedule_hash = 0;
+        jobs_begin_history(jobs, job, clock_wall());
+    }
+}
+
 /* The new table: first the rows of the configuration, then what was removed and still runs. */
 struct table {
     struct job **list;
@@ -208,7 +220,11 @@ static void fill_table(struct jobs *jobs, const struct config *cfg, struct table
     for (size_t i = 0; i < jobs->count; i++) {
         struct job *job = jobs->list[i];
 
-        if (!job->listed && job->plan.runs != NULL) {
+        if (job->listed) {
+            continue;
+        }
+        tell_removed(jobs, job);
+        if (job->plan.runs != NULL) {
             forget_definition(job);
             table->changed[table->count] = true;
             table->list[table->count++] = job;

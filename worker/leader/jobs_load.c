@@ -52,10 +52,18 @@ static wall_ns not_in_the_future(const struct job *job, wall_ns last_tick, wall_
     return now;
 }
 
+/* Neither clock is to make a past that there was not. */
+static wall_ns earliest_now(wall_ns database_clock)
+{
+    wall_ns ours = clock_wall();
+
+    return ours < database_clock ? ours : database_clock;
+}
+
 static void take_job(struct jobs *jobs, struct job *job, const struct ledger_job_state *state,
                      wall_ns database_clock)
 {
-    wall_ns now = clock_wall() < database_clock ? clock_wall() : database_clock;
+    wall_ns now = earliest_now(database_clock);
     bool clocked = schedule_is_clocked(&job->plan.schedule);
     bool has_past = clocked && state != NULL && state->last_tick > 0 &&
                     state->schedule_hash == job->schedule_hash && job->schedule_hash != 0;
@@ -110,30 +118,79 @@ static void take_up(struct jobs *jobs, struct job *job, const struct ledger_open
     jobs_make_tick(jobs, job, run->id, &about)->promotes = true;
 }
 
-static void take_run(struct jobs *jobs, const struct ledger_open_run *run)
+static void close_left_over(struct jobs *jobs, struct job *job, const struct ledger_open_run *run,
+                            enum outcome outcome, const char *reason)
+{
+    struct change *change = jobs_ask_change(jobs, LEDGER_UPDATE, run->id, outcome, reason);
+
+    change->is.ended_at = clock_wall();
+    if (job != NULL) {
+        job->board.skips++;
+    }
+    log_warn("job_left_over", "job=%s run=%s scheduled_at=%s outcome=%s reason=%s",
+             log_text(run->job).is, run->id, instant_text(run->scheduled_at).is,
+             outcome_name(outcome), log_text(reason).is);
+}
+
+static void take_left_over(struct jobs *jobs, struct job *job, const struct ledger_open_run *run,
+                           const struct ledger_job_state *state, wall_ns now)
+{
+    const struct config *cfg = jobs->world.config;
+    const struct schedule *schedule = &job->plan.schedule;
+    const struct left_over_rules rules = {
+        .missed = job->plan.policy.missed,
+        .window = job->plan.policy.missed_window,
+        .prompt = cfg->pgbaton.stop_timeout + cfg->election.lease,
+    };
+    bool is_tick = run->outcome == OUTCOME_QUEUED && run->origin == ORIGIN_SCHEDULE &&
+                   run->attempt == 1 && schedule_is_clocked(schedule);
+    const struct left_over facts = {
+        .is_tick = is_tick,
+        .handed_over = strcmp(run->reason, LEFT_OVER_HAND_OVER) == 0,
+        .rescheduled = state != NULL && state->schedule_hash != job->schedule_hash,
+        .later_due = is_tick && schedule_next(schedule, run->scheduled_at) <= now,
+        .scheduled_at = run->scheduled_at,
+    };
+    const struct left_over_end end = left_over_decide(&rules, &facts, now);
+
+    if (end.runs) {
+        take_up(jobs, job, run);
+    } else {
+        close_left_over(jobs, job, run, end.outcome, end.reason);
+    }
+}
+
+static void take_run(struct jobs *jobs, const struct ledger_open_run *run,
+                     const struct ledger_job_state *state, wall_ns now)
 {
     struct job *job = jobs_find(jobs, run->job);
+    bool runs_here = job != NULL && job->definition != NULL && job->plan.enabled;
 
     if (epoch_equal(run->epoch, jobs->epoch)) {
         return; /* ours, of this very term: it is known */
     }
     if (run->outcome == OUTCOME_CLAIMED || run->outcome == OUTCOME_RUNNING) {
         close_interrupted(jobs, job, run);
-    } else if (job != NULL && job->definition != NULL && job->plan.enabled && !job->plan.known) {
-        take_up(jobs, job, run);
+    } else if (runs_here && !job->plan.known) {
+        take_left_over(jobs, job, run, state, now);
+    } else if (!runs_here && left_over_is_gone(run->scheduled_at, now)) {
+        close_left_over(jobs, job, run, OUTCOME_CANCELLED, "removed");
     } /* else it waits for a leader that has the job */
 }
 
 void jobs_take_state(struct jobs *jobs, const struct ledger_state *state)
 {
     const struct ledger_job_state *all = find_state(state, "");
+    wall_ns now = earliest_now(state->database_clock);
 
     if (jobs->scheduler.phase != SCHEDULER_LEADING) {
         return; /* it is over, or nearly so */
     }
     scheduler_pause(&jobs->scheduler, NULL, all != NULL && all->paused, clock_now());
     for (size_t i = 0; i < state->run_count; i++) {
-        take_run(jobs, &state->runs[i]);
+        const struct ledger_open_run *run = &state->runs[i];
+
+        take_run(jobs, run, find_state(state, run->job), now);
     }
     for (size_t i = 0; i < jobs->count; i++) {
         struct job *job = jobs->list[i];

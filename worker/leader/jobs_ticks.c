@@ -133,7 +133,7 @@ void jobs_carry_out_leave(struct jobs *jobs, const struct scheduler_decision *de
 {
     const struct job *job = decision->job->owner;
 
-    (void)insert(jobs, job, decision->scheduled_at, OUTCOME_QUEUED, "hand-over");
+    (void)insert(jobs, job, decision->scheduled_at, OUTCOME_QUEUED, LEFT_OVER_HAND_OVER);
     advance(jobs, job, decision->scheduled_at);
 }
 
@@ -192,7 +192,7 @@ void jobs_carry_out_drop(struct jobs *jobs, struct tick *tick, enum outcome outc
 void jobs_carry_out_hand_over(struct jobs *jobs, struct tick *tick)
 {
     if (tick->plan.stage == RUN_GRANTED) {
-        (void)jobs_ask_change(jobs, LEDGER_UPDATE, tick->id, OUTCOME_QUEUED, "hand-over");
+        (void)jobs_ask_change(jobs, LEDGER_UPDATE, tick->id, OUTCOME_QUEUED, LEFT_OVER_HAND_OVER);
     }
     jobs_drop_tick(jobs, tick);
 }
@@ -222,7 +222,7 @@ static void not_started(struct jobs *jobs, struct tick *tick)
 {
     log_debug("job_not_started", "job=%s run=%s reason=lease_over",
               log_text(tick->job->board.name).is, tick->id);
-    (void)jobs_ask_change(jobs, LEDGER_UPDATE, tick->id, OUTCOME_QUEUED, "hand-over");
+    (void)jobs_ask_change(jobs, LEDGER_UPDATE, tick->id, OUTCOME_QUEUED, LEFT_OVER_HAND_OVER);
     jobs_forget_tick(jobs, tick);
     scheduler_ended(&jobs->scheduler, &tick->plan, clock_now());
     free(tick);

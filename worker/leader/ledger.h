@@ -141,6 +141,7 @@ struct ledger_open_run {
     wall_ns scheduled_at;
     unsigned attempt;
     enum outcome outcome; /* open */
+    const char *reason;   /* "": none */
     enum run_origin origin;
     wall_ns due_at;
     wall_ns started_at; /* 0: not known to have been started */

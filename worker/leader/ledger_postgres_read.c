@@ -19,7 +19,7 @@ enum load_column {
     LOAD_GENERATION,
     LOAD_NUMBER,
     LOAD_FLAG,
-    LOAD_HASH,
+    LOAD_TEXT, /* of a job: its schedule's hash; of a run: its reason */
     LOAD_FAILURES,
 };
 
@@ -39,7 +39,7 @@ static struct ledger_job_state job_at(const PGresult *result, int row)
         .job = PQgetvalue(result, row, LOAD_JOB),
         .paused = flag_at(result, row, LOAD_FLAG),
         .last_tick = ledger_moment(result, row, LOAD_AT),
-        .schedule_hash = strtoull(PQgetvalue(result, row, LOAD_HASH), NULL, 16),
+        .schedule_hash = strtoull(PQgetvalue(result, row, LOAD_TEXT), NULL, 16),
         .failures = (unsigned)number_at(result, row, LOAD_FAILURES),
     };
 }
@@ -52,6 +52,7 @@ static struct ledger_open_run run_at(const PGresult *result, int row)
         .scheduled_at = ledger_moment(result, row, LOAD_AT),
         .attempt = (unsigned)number_at(result, row, LOAD_ATTEMPT),
         .outcome = outcome_parse(PQgetvalue(result, row, LOAD_OUTCOME)),
+        .reason = PQgetvalue(result, row, LOAD_TEXT),
         .origin = run_origin_parse(PQgetvalue(result, row, LOAD_ORIGIN)),
         .due_at = ledger_moment(result, row, LOAD_DUE),
         .started_at = ledger_moment(result, row, LOAD_STARTED),

@@ -60,12 +60,12 @@ static const char load_sql[] =
         "AND number = ($1)[2] AND incarnation = $I) AS me, "
         "0 AS kind, '' AS id, '' AS job, " MICROS("clock_timestamp()") " AS at, 0 AS attempt, "
         "'' AS outcome, '' AS origin, NULL::bigint AS due, NULL::bigint AS started, "
-        "0::bigint AS generation, 0::bigint AS number, false AS flag, '' AS hash, 0 AS failures "
+        "0::bigint AS generation, 0::bigint AS number, false AS flag, '' AS text, 0 AS failures "
     "UNION ALL SELECT 1, 1, '', job, " MICROS("last_tick") ", 0, '', '', NULL, NULL, 0, 0, paused, "
         "coalesce(schedule_hash, ''), failures FROM $S.job_state WHERE election = $E "
     "UNION ALL SELECT 1, 2, id, job, " MICROS("scheduled_at") ", attempt, outcome, origin, "
         MICROS("due_at") ", " MICROS("started_at") ", coalesce(generation, 0), "
-        "coalesce(number, 0), coalesce(incarnation = $I, false), '', 0 "
+        "coalesce(number, 0), coalesce(incarnation = $I, false), coalesce(reason, ''), 0 "
         "FROM $S.run WHERE election = $E AND outcome IN " OPEN " "
     "ORDER BY kind, at, job, attempt; ";
 

@@ -71,6 +71,7 @@ static bool add_run(struct ledger_sqlite *s, struct ledger_answer *a, const stru
         .epoch = {.generation = (uint64_t)sqlite3_column_int64(row->handle, 8),
                   .number = (uint64_t)sqlite3_column_int64(row->handle, 9)},
         .ours = strcmp(statement_read_text(row, 10), s->incarnation) == 0,
+        .reason = copy(a, row, 11),
     };
     return true;
 }

@@ -42,7 +42,7 @@ static const char *const texts[SQL_COUNT] = {
         " WHERE election = ?1 ORDER BY job",
     [SQL_OPEN_RUNS] =
         "SELECT id, job, scheduled_at, attempt, outcome, origin, due_at, started_at, generation,"
-        " number, incarnation FROM run"
+        " number, incarnation, reason FROM run"
         " WHERE election = ?1 AND " OPEN " ORDER BY scheduled_at, job, attempt",
 
     /* ?2 to ?12 are the same as of an update. */
