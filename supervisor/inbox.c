@@ -60,7 +60,7 @@ static void on_hello(struct supervisor *s, struct arrival *in)
     }
     child_ready(row, clock_now());
     if (row->slot == SLOT_WORKER) {
-        s->lag = (struct lag){.late = false};
+        s->lag = (struct lag){.due = false};
     }
     deeds_send_config(s, row->slot);
     if (log_fd_get() >
@@ -90,14 +90,14 @@ static void judge_progress(struct supervisor *s, struct child_row *worker,
         return;
     case LAG_SAY:
         log_warn("scheduler_lags", "late=%s decisions=%" PRIu64,
-                 duration_text(wall - progress->next_due).is, progress->decisions);
+                 duration_text(lag_late(progress, wall)).is, progress->decisions);
         return;
     case LAG_OVER:
         log_info("scheduler_caught_up", "decisions=%" PRIu64, progress->decisions);
         return;
     case LAG_RESTART:
         log_error("scheduler_stuck", "late=%s decisions=%" PRIu64,
-                  duration_text(wall - progress->next_due).is, progress->decisions);
+                  duration_text(lag_late(progress, wall)).is, progress->decisions);
         child_kill(worker, clock_now(), "its scheduler does not advance");
         return;
     }

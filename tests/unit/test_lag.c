@@ -18,7 +18,7 @@ struct lag_case {
 /* Each is a report of one worker, one after the other. */
 static void play(const struct lag_case *cases, size_t count)
 {
-    struct lag lag = {.late = false};
+    struct lag lag = {.due = false};
     mono_ns mono = DUR_S(50);
     wall_ns wall = NOW;
 
@@ -90,9 +90,54 @@ Test(lag, is_none_of_who_does_not_lead_or_waits_for_the_database)
         {"a follower", DUR_S(1), DUR_S(60), 7, .follows = true, .expected = LAG_NONE},
         {"the database is away", DUR_S(60), DUR_S(60), 7, .waits = true, .expected = LAG_NONE},
         {"it is there", DUR_S(60), DUR_S(60), 7, .expected = LAG_SAY},
-        {"away again", DUR_S(29), DUR_S(60), 7, .waits = true, .expected = LAG_OVER},
-        {"time does not add up", DUR_S(29), DUR_S(60), 7, .expected = LAG_SAY},
+        {"away again", LAG_RESTART_AFTER - 1, DUR_S(60), 7, .waits = true, .expected = LAG_NONE},
+        {"time does not add up", LAG_RESTART_AFTER - 1, DUR_S(60), 7, .expected = LAG_NONE},
         {"but goes on", LAG_RESTART_AFTER, DUR_S(60), 7, .expected = LAG_RESTART},
     };
     PLAY(cases);
+}
+
+Test(lag, is_not_over_because_the_database_is_away_or_the_term_has_ended)
+{
+    static const struct lag_case cases[] = {
+        {"late", DUR_S(1), DUR_S(6), 7, .expected = LAG_SAY},
+        {"the database is away", DUR_S(1), DUR_S(7), 7, .waits = true, .expected = LAG_NONE},
+        {"it is there, and what was due is done", DUR_S(1), 0, 9, .expected = LAG_OVER},
+        {"late", DUR_S(1), DUR_S(6), 9, .expected = LAG_SAY},
+        {"lost", DUR_S(1), DUR_S(7), 9, .follows = true, .expected = LAG_NONE},
+        {"elected", DUR_S(1), 0, 9, .expected = LAG_NONE},
+    };
+    PLAY(cases);
+}
+
+/* A limit of ten seconds is not one of fifteen. */
+Test(lag, counts_from_when_something_was_due_and_not_from_when_that_was_said)
+{
+    static const struct lag_case cases[] = {
+        {"nothing due", DUR_S(1), -DUR_S(1), 7, .expected = LAG_NONE},
+        {"due", DUR_S(2), DUR_S(1), 7, .expected = LAG_NONE},
+        {"late", LAG_RESTART_AFTER - 1, DUR_S(11), 7, .expected = LAG_SAY},
+        {"too long", 1, DUR_S(11), 7, .expected = LAG_RESTART},
+    };
+    PLAY(cases);
+}
+
+Test(lag, is_none_where_each_report_finds_something_else_that_has_just_become_due)
+{
+    static const struct lag_case cases[] = {
+        {"due", DUR_S(1), 1, 7, .expected = LAG_NONE},
+        {"due again, long afterwards", LAG_RESTART_AFTER, 1, 7, .expected = LAG_NONE},
+    };
+    PLAY(cases);
+}
+
+/* Of a run that has no instant before it is to be dropped, say; and of a worker out of its mind. */
+Test(lag, of_what_is_due_since_ever_is_one_too)
+{
+    struct lag lag = {.due = false};
+    const struct message_progress report = {.next_due = INT64_MIN, .decisions = 1, .leads = 1};
+
+    cr_expect_eq(lag_late(&report, NOW), INT64_MAX);
+    cr_expect_eq(lag_step(&lag, &report, NOW, 1), LAG_SAY);
+    cr_expect_eq(lag_step(&lag, &report, NOW, 1 + LAG_RESTART_AFTER), LAG_RESTART);
 }
