@@ -85,7 +85,7 @@ $(BUILD)/tests/restless: tests/programs/restless.c common/clock.c $(BUILD)/flags
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(LANGUAGE) $(WARN) $(WERROR) -O2 $(filter %.c,$^) -o $@
 
-$(BUILD)/tests/clock.so: tests/support/preload/clock.c
+$(BUILD)/tests/clock.so: tests/support/preload/clock.c tests/support/preload/clock.h
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(WERROR) -O2 -fPIC -shared $< -o $@
 

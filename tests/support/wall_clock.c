@@ -39,11 +39,11 @@ void wall_clock_make(struct wall_clock *c, const struct workdir *w, const char *
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     cr_assert(fd >= 0);
     cr_assert_eq(fchmod(fd, 0644), 0);
-    cr_assert_eq(ftruncate(fd, sizeof *c->offset), 0);
-    void *view = mmap(NULL, sizeof *c->offset, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    cr_assert_eq(ftruncate(fd, sizeof *c->shared), 0);
+    void *view = mmap(NULL, sizeof *c->shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     cr_assert_neq(view, MAP_FAILED);
     (void)close(fd);
-    c->offset = view;
+    c->shared = view;
     c->environment[0] = c->preload;
     c->environment[1] = c->file;
     /* Where a sanitizer is linked in: it wants to be the first, and need not be. */
@@ -53,5 +53,11 @@ void wall_clock_make(struct wall_clock *c, const struct workdir *w, const char *
 
 void wall_clock_set(struct wall_clock *c, dur_ns offset)
 {
-    *c->offset = offset;
+    c->shared->offset = offset;
+}
+
+void wall_clock_stop(struct wall_clock *c, pid_t pid)
+{
+    c->shared->stopped_at = clock_wall() + c->shared->offset;
+    c->shared->stopped_pid = pid;
 }

@@ -5,13 +5,14 @@
 #ifndef PGBATON_TESTS_SUPPORT_WALL_CLOCK_H
 #define PGBATON_TESTS_SUPPORT_WALL_CLOCK_H
 
-#include <stdint.h>
+#include <sys/types.h>
 
 #include "common/clock.h"
+#include "tests/support/preload/clock.h"
 #include "tests/support/workdir.h"
 
 struct wall_clock {
-    volatile int64_t *offset; /* shared with whoever runs by this clock */
+    volatile struct shared_clock *shared; /* with whoever runs by this clock */
     char preload[160];
     char file[160];
     const char *environment[4]; /* for struct server_options, for struct instance */
@@ -22,5 +23,8 @@ void wall_clock_make(struct wall_clock *c, const struct workdir *w, const char *
 
 /* wall_clock_set - it is off by that much now. */
 void wall_clock_set(struct wall_clock *c, dur_ns offset);
+
+/* wall_clock_stop - in that process it stands still from now on; in all others it goes on. */
+void wall_clock_stop(struct wall_clock *c, pid_t pid);
 
 #endif

@@ -1,8 +1,10 @@
 /*
  * A wall clock that a test can set, for a server or an instance that it starts: preloaded, it adds
- * the nanoseconds that stand in the file $PGBATON_TEST_CLOCK to what the kernel says. The clocks
- * that nobody can set stay as they are.
+ * the nanoseconds that stand in the file $PGBATON_TEST_CLOCK to what the kernel says, or stands
+ * still in one of the processes. The clocks that nobody can set stay as they are.
  */
+#include "clock.h"
+
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,16 +17,16 @@
 #define SECOND INT64_C(1000000000)
 
 /* Shared with the test, and inherited by every process that is forked. */
-static const volatile int64_t *offset;
+static const volatile struct shared_clock *shared;
 
-__attribute__((constructor)) static void find_offset(void)
+__attribute__((constructor)) static void find_clock(void)
 {
     const char *path = getenv("PGBATON_TEST_CLOCK");
     int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd >= 0) {
-        void *view = mmap(NULL, sizeof *offset, PROT_READ, MAP_SHARED, fd, 0);
-        offset = view == MAP_FAILED ? NULL : view;
+        void *view = mmap(NULL, sizeof *shared, PROT_READ, MAP_SHARED, fd, 0);
+        shared = view == MAP_FAILED ? NULL : view;
         (void)close(fd);
     }
 }
@@ -34,8 +36,11 @@ static int64_t wall_now(void)
 {
     struct timespec now = {.tv_sec = 0};
 
+    if (shared != NULL && shared->stopped_pid == getpid()) {
+        return shared->stopped_at;
+    }
     (void)syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
-    return now.tv_sec * SECOND + now.tv_nsec + (offset == NULL ? 0 : *offset);
+    return now.tv_sec * SECOND + now.tv_nsec + (shared == NULL ? 0 : shared->offset);
 }
 
 int clock_gettime(clockid_t id, struct timespec *ret)
