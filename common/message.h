@@ -151,7 +151,7 @@ struct message_progress {
     wall_ns next_due;   /* the instant of what is to be done next; WALL_NEVER: nothing */
     uint64_t decisions; /* that were carried out; only grows */
     uint32_t leads;     /* 1: jobs run */
-    uint32_t waits; /* 1: for the ledger, or for a child of ours: it is not the schedule's fault */
+    uint32_t waits;     /* 1: for a ledger that is down: it is not the schedule's fault */
 };
 struct message_alive {
     struct message_progress progress;

@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "tests/unit/jobs_fixture.h"
+#include "worker/leader/job.h"
 #include "worker/leader/run.h"
 
 TestSuite(jobs, .init = world_up, .fini = world_down, .timeout = 300);
@@ -55,6 +56,20 @@ Test(jobs, that_what_was_due_has_started_is_told_once_a_term)
     world_drain(0, DUR_S(5));
     world_begin_term((struct epoch){1, 8});
     world_wait_for("started", world_has_started, NULL);
+    world_drain(0, DUR_S(5));
+}
+
+/* Else one report in so many would hide a schedule that stands still. */
+Test(jobs, wait_for_the_ledger_when_it_is_down_and_not_when_it_is_asked)
+{
+    world_begin();
+    world_wait_for("started", world_has_started, NULL);
+    world.jobs->asking.question = ASK_REQUESTS;
+    cr_expect_eq(jobs_progress(world.jobs).waits, 0);
+    world.jobs->asking.question = ASK_NOTHING;
+    cr_expect_eq(jobs_progress(world.jobs).leads, 1);
+    scheduler_ledger(&world.jobs->scheduler, false, clock_wall());
+    cr_expect_eq(jobs_progress(world.jobs).waits, 1);
     world_drain(0, DUR_S(5));
 }
 

@@ -313,6 +313,25 @@ Test(scheduler, a_cancel_stops_what_runs_and_drops_what_waits)
     plan_release(&p);
 }
 
+/* The supervisor judges by it whether the schedule goes on. */
+Test(scheduler, what_is_due_next_has_an_instant_also_where_it_is_looked_at_at_once)
+{
+    struct plan p = plan_made(1);
+
+    p.slow = true;
+    plan_begin(&p);
+    const wall_ns second = scheduler_next_due(&p.s);
+    cr_expect_eq(second, p.wall + DUR_MS(500));
+    plan_expect(&p, "claimed ahead", 0, SCHEDULER_TICK);
+    cr_expect_eq(scheduler_next_due(&p.s), second + DUR_S(1));
+    scheduler_granted(&p.s, p.last_made);
+    cr_expect_eq(scheduler_next_due(&p.s), second, "it is to be started");
+    cr_expect_eq(scheduler_cancel(&p.s, &p.jobs[0], p.mono), 1);
+    cr_expect_eq(scheduler_next_due(&p.s), second, "it is to be dropped");
+    plan_expect(&p, "dropped before its instant", 0, SCHEDULER_DROP);
+    plan_release(&p);
+}
+
 Test(scheduler, a_reload_keeps_runs_and_restarts_changed_services)
 {
     struct plan p = plan_made(3);

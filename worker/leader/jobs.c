@@ -228,15 +228,15 @@ static void carry_out(struct jobs *jobs, const struct scheduler_decision *decisi
     }
 }
 
+/* A question that is on its way keeps nothing from being decided: one report in so many meets one,
+ * and would say that all is well with a schedule that stands still. */
 struct message_progress jobs_progress(const struct jobs *jobs)
 {
-    const struct asking *a = &jobs->asking;
-
     return (struct message_progress){
         .next_due = scheduler_next_due(&jobs->scheduler),
         .decisions = jobs->decisions,
         .leads = jobs->scheduler.phase == SCHEDULER_LEADING,
-        .waits = !jobs->scheduler.ledger_up || a->question != ASK_NOTHING,
+        .waits = !jobs->scheduler.ledger_up,
     };
 }
 

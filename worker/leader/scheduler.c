@@ -544,13 +544,21 @@ bool scheduler_is_over(const struct scheduler *s, mono_ns mono)
     return s->known == 0 && (!s->ledger_up || heap_first(&s->job_alarms) == NULL);
 }
 
+/* What is to be looked at whatever the time is has an instant all the same. */
+static wall_ns due_at(const struct heap_item *start)
+{
+    const struct scheduler_run *run = start->owner;
+
+    return start->key == INT64_MIN ? run->scheduled_at : start->key;
+}
+
 wall_ns scheduler_next_due(const struct scheduler *s)
 {
     const struct heap_item *tick = heap_first(&s->ticks);
     const struct heap_item *start = heap_first(&s->starts);
     wall_ns at = tick != NULL ? ((const struct scheduler_job *)tick->owner)->next_tick : WALL_NEVER;
 
-    return start != NULL && start->key < at ? start->key : at;
+    return start != NULL && due_at(start) < at ? due_at(start) : at;
 }
 
 wall_ns scheduler_wake_wall(const struct scheduler *s)
