@@ -16,26 +16,39 @@ TestSuite(old_leader, .timeout = 180);
 
 static struct fleet fleet;
 static struct starts starts;
+static struct relay relay;
 static PGconn *conn;
 
 #define A (&fleet.member[0])
 #define B (&fleet.member[1])
 
-/* a leads and starts something every second. */
-static void begin(const char *more_jobs)
+/* a leads and starts something every second; by: what it reaches the server through, NULL: none. */
+static void begin_on(const char *election, const char *more_jobs, struct relay *by)
 {
-    static const struct instance_settings settings = {.election = ELECTION_SHORT};
+    struct instance_settings settings = {.election = election};
 
     fleet_make(&fleet, 2, &settings);
     starts_make(&starts, &fleet.dir);
-    char *jobs =
-        text_format("[job grid]\nschedule = every 1s\nmissed = all\n%s%s", starts.exec, more_jobs);
-    fleet_add_jobs(&fleet, &settings, jobs);
+    char *jobs = text_format("[job grid]\nschedule = every 1s\nmissed = all\n%s%s%s", starts.exec,
+                             more_jobs, fleet.diary.job);
+    settings.job = jobs;
+    struct instance_settings all = fleet_settings(&fleet, &settings);
+    instance_configure(A, &all);
+    instance_configure(B, &all);
+    if (by != NULL) {
+        relay_start(by, fleet.pg.port);
+        fleet_by_relay(&fleet, 0, by, &settings);
+    }
     free(jobs);
     fleet_begin(&fleet);
     conn = server_connect(&fleet.pg, "test");
     server_do(conn, "SET search_path = pgbaton, pg_catalog, pg_temp");
     starts_wait(&starts, "a", 2);
+}
+
+static void begin(const char *more_jobs)
+{
+    begin_on(ELECTION_SHORT, more_jobs, NULL);
 }
 
 static void stop_all_and_check_starts(void)
@@ -127,4 +140,71 @@ Test(old_leader, that_was_stopped_beyond_its_lease_starts_nothing_when_it_goes_o
     stop_all_and_check_starts();
     /* Not the diary: see the lease's test of a stopped instance. */
     poller_check(&fleet.poller);
+}
+
+/* ---- whose lock session has ended at the server, unheard: it trusts its lease ---- */
+
+/* Whatever tells it first that it is over, and however late: nothing of the next term begins before
+ * its lease would be. */
+#define ELECTION_DEAF                                                                              \
+    "retry_interval = 300ms\nheartbeat = 200ms\nstop_grace = 500ms\nloss_grace = 200ms\n"
+#define ELECTION_DEAF_SHORT ELECTION_DEAF "lease = 3s\ntakeover_delay = 3s\n"
+/* So long that its claims are made many times before it doubts its lease. */
+#define ELECTION_DEAF_LONG ELECTION_DEAF "lease = 8s\ntakeover_delay = 8s\n"
+
+/* The server loses a session of a; a is not told. */
+static void cut(const char *session)
+{
+    char *sql = text_format("SELECT client_port FROM pg_stat_activity WHERE %s", session);
+    const char *port = server_scalar(conn, sql);
+
+    cr_assert_not_null(port, "there is no session with %s", session);
+    relay_set_one(&relay, (unsigned)strtoul(port, NULL, 10), RELAY_LOSE_SERVER);
+    free(sql);
+}
+
+static void cut_lock_session(void)
+{
+    char *session = text_format("pid = %d", leader_pid(conn));
+
+    cut(session);
+    free(session);
+}
+
+/* What is certain in whatever order things happen. Runs that were claimed before may start until it
+ * learns that it is over; what is made later is b's. */
+static void another_term_is_opened_and_it_claims_nothing_more(void)
+{
+    instance_wait(B, "takeover_wait", "epoch=1.2");
+    cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
+    instance_wait(A, "seat_taken", "");
+    starts_wait(&starts, "b", 3);
+    no_rows(conn, "rows of the old term that came later",
+            "SELECT * FROM run WHERE number = 1 AND created_at > " OF_B);
+    stop_all_and_check_starts();
+    relay_stop(&relay);
+    fleet_check(&fleet);
+}
+
+Test(old_leader, that_was_not_told_of_the_end_of_its_lock_session_claims_nothing_more)
+{
+    begin_on(ELECTION_DEAF_SHORT, "", &relay);
+    instance_mark(A);
+
+    cut_lock_session();
+
+    another_term_is_opened_and_it_claims_nothing_more();
+}
+
+/* And its probe cannot say so: the ledger is all that does. */
+Test(old_leader, that_has_nothing_but_its_ledger_is_refused_its_next_claim)
+{
+    begin_on(ELECTION_DEAF_LONG, "", &relay);
+    instance_mark(A);
+
+    cut("application_name LIKE 'pgbaton leader %'");
+    cut_lock_session();
+
+    instance_wait(A, "lost", "another term was opened");
+    another_term_is_opened_and_it_claims_nothing_more();
 }

@@ -27,6 +27,8 @@ struct packet {
 
 /* One connection: 0 is the instance's side, 1 the server's. */
 struct cable {
+    enum relay_state state;
+    unsigned client_port;     /* by which the server knows it */
     int fd[2];                /* -1: that side is gone */
     struct packet *first[2];  /* from that side, under way */
     struct packet **after[2]; /* where the next one goes; NULL: none is under way */
@@ -35,8 +37,14 @@ struct cable {
 struct switchboard {
     struct cable cables[CABLES_MAX];
     size_t count;
-    enum relay_state state;
+    enum relay_state state; /* of new ones */
     unsigned server_port;
+};
+
+/* Answered with how many connections it was about. */
+struct order {
+    enum relay_state state;
+    unsigned client_port; /* 0: all, and new ones too */
 };
 
 static bool passes(enum relay_state state, int side)
@@ -101,6 +109,14 @@ static void cable_cut(struct switchboard *b, size_t n)
     }
 }
 
+static unsigned port_of(int fd)
+{
+    struct sockaddr_in at;
+    socklen_t length = sizeof at;
+
+    return getsockname(fd, (struct sockaddr *)&at, &length) == 0 ? ntohs(at.sin_port) : 0;
+}
+
 static void cable_new(struct switchboard *b)
 {
     struct sockaddr_in to = {.sin_family = AF_INET,
@@ -117,7 +133,7 @@ static void cable_new(struct switchboard *b)
         return;
     }
     if (b->state == RELAY_LOSE_SERVER || b->state == RELAY_RESET_SERVER) {
-        b->cables[b->count++] = (struct cable){.fd = {instance, -1}};
+        b->cables[b->count++] = (struct cable){.state = b->state, .fd = {instance, -1}};
         return;
     }
     int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -128,7 +144,8 @@ static void cable_new(struct switchboard *b)
     }
     (void)setsockopt(instance, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     (void)setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    b->cables[b->count++] = (struct cable){.fd = {instance, server}};
+    b->cables[b->count++] =
+        (struct cable){.state = b->state, .client_port = port_of(server), .fd = {instance, server}};
 }
 
 /* Blocking writes are fine: the packets of these tests are small. */
@@ -214,7 +231,7 @@ static void serve_late(struct switchboard *b)
 
     for (size_t n = b->count; n-- > 0;) {
         for (int side = 0; side < 2; side++) {
-            if (passes(b->state, side) && !deliver_due(&b->cables[n], side, now)) {
+            if (passes(b->cables[n].state, side) && !deliver_due(&b->cables[n], side, now)) {
                 cable_cut(b, n);
                 break;
             }
@@ -230,7 +247,7 @@ static int patience_ms(const struct switchboard *b)
     for (size_t n = 0; n < b->count; n++) {
         for (int side = 0; side < 2; side++) {
             const struct packet *first = b->cables[n].first[side];
-            if (first != NULL && passes(b->state, side) && first->due < next) {
+            if (first != NULL && passes(b->cables[n].state, side) && first->due < next) {
                 next = first->due;
             }
         }
@@ -242,12 +259,22 @@ static int patience_ms(const struct switchboard *b)
     return left <= 0 ? 0 : (int)(left / DUR_MS(1)) + 1;
 }
 
-static void obey(struct switchboard *b, enum relay_state order)
+static unsigned obey(struct switchboard *b, const struct order *given)
 {
-    b->state = order;
+    enum relay_state order = given->state;
+    unsigned about = 0;
+
+    if (given->client_port == 0) {
+        b->state = order;
+    }
     for (size_t n = b->count; n-- > 0;) {
         struct cable *cable = &b->cables[n];
 
+        if (given->client_port != 0 && given->client_port != cable->client_port) {
+            continue;
+        }
+        about++;
+        cable->state = order;
         if ((order == RELAY_RESET || order == RELAY_RESET_INSTANCE) && cable->fd[0] >= 0) {
             reset(cable->fd[0]);
             cable->fd[0] = -1;
@@ -261,13 +288,14 @@ static void obey(struct switchboard *b, enum relay_state order)
             cable_cut(b, n);
         }
     }
+    return about;
 }
 
 /* The end of a side that is stalled is not seen either; where the instance's side was reset alone,
  * nobody takes what the server says. */
-static bool is_read(const struct switchboard *b, const struct cable *c, int side)
+static bool is_read(const struct cable *c, int side)
 {
-    return passes(b->state, side) && c->fd[0] >= 0 && c->fd[side] >= 0 && !has_ended(c, side);
+    return passes(c->state, side) && c->fd[0] >= 0 && c->fd[side] >= 0 && !has_ended(c, side);
 }
 
 static void serve_cables(struct switchboard *b, const struct pollfd *sides)
@@ -278,10 +306,10 @@ static void serve_cables(struct switchboard *b, const struct pollfd *sides)
         for (int side = 0; side < 2; side++) {
             /* What was readable before an order may not be wanted any more: look at the state
              * again. */
-            if (sides[2 * n + (size_t)side].revents == 0 || !is_read(b, cable, side)) {
+            if (sides[2 * n + (size_t)side].revents == 0 || !is_read(cable, side)) {
                 continue;
             }
-            if (!forward(cable, side, b->state == RELAY_DELAY)) {
+            if (!forward(cable, side, cable->state == RELAY_DELAY)) {
                 cable_cut(b, n);
                 break;
             }
@@ -301,7 +329,7 @@ static _Noreturn void relay_run(unsigned server_port)
         for (size_t n = 0; n < board.count; n++) {
             for (int side = 0; side < 2; side++) {
                 /* -1 is left out by poll(2) */
-                bool open = is_read(&board, &board.cables[n], side);
+                bool open = is_read(&board.cables[n], side);
                 watched[2 + 2 * n + (size_t)side] =
                     (struct pollfd){.fd = open ? board.cables[n].fd[side] : -1, .events = POLLIN};
             }
@@ -310,12 +338,12 @@ static _Noreturn void relay_run(unsigned server_port)
         serve_cables(&board, watched + 2);
         serve_late(&board);
         if (watched[0].revents != 0) {
-            char order;
-            if (recv(RELAY_LINE, &order, 1, 0) != 1) {
+            struct order order;
+            if (recv(RELAY_LINE, &order, sizeof order, 0) != sizeof order) {
                 _exit(0);
             }
-            obey(&board, (enum relay_state)order);
-            (void)send(RELAY_LINE, &order, 1, MSG_NOSIGNAL);
+            unsigned about = obey(&board, &order);
+            (void)send(RELAY_LINE, &about, sizeof about, MSG_NOSIGNAL);
         }
         if (watched[1].revents != 0) {
             cable_new(&board);
@@ -342,7 +370,7 @@ void relay_start(struct relay *r, unsigned server_port)
     int line[2];
     int listening = listen_anywhere(&r->port);
 
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line), 0);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line), 0);
     (void)fflush(NULL);
     r->pid = fork();
     cr_assert(r->pid >= 0);
@@ -359,12 +387,25 @@ void relay_start(struct relay *r, unsigned server_port)
     r->line = line[0];
 }
 
+static unsigned tell(struct relay *r, const struct order *order)
+{
+    unsigned about = 0;
+
+    cr_assert_eq(send(r->line, order, sizeof *order, MSG_NOSIGNAL), (ssize_t)sizeof *order);
+    cr_assert_eq(recv(r->line, &about, sizeof about, 0), (ssize_t)sizeof about);
+    return about;
+}
+
 void relay_set(struct relay *r, enum relay_state state)
 {
-    char order = (char)state;
+    (void)tell(r, &(struct order){.state = state});
+}
 
-    cr_assert_eq(send(r->line, &order, 1, MSG_NOSIGNAL), 1);
-    cr_assert_eq(recv(r->line, &order, 1, 0), 1);
+void relay_set_one(struct relay *r, unsigned client_port, enum relay_state state)
+{
+    cr_assert_neq(client_port, 0);
+    cr_assert_eq(tell(r, &(struct order){.state = state, .client_port = client_port}), 1,
+                 "no connection comes from port %u", client_port);
 }
 
 void relay_stop(struct relay *r)

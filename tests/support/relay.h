@@ -33,8 +33,11 @@ enum relay_state {
 
 /* relay_start - to 127.0.0.1 at that port. Ends the test if it cannot. */
 void relay_start(struct relay *r, unsigned server_port);
-/* relay_set - returns when it is so. */
+/* relay_set - all connections, and those that will be made; returns when it is so. */
 void relay_set(struct relay *r, enum relay_state state);
+/* relay_set_one - only the connection that the server sees come from that port (client_port in
+ * pg_stat_activity); there must be one. */
+void relay_set_one(struct relay *r, unsigned client_port, enum relay_state state);
 void relay_stop(struct relay *r);
 
 #endif
