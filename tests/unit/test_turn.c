@@ -444,6 +444,36 @@ Test(turn, a_session_that_ends_near_d_kills_before_d)
     cr_expect_eq(turn_wake_at(&t), DEADLINE - DUR_MS(250), "loss_grace is cut");
 }
 
+/* The server had the key for us until D, as long as it had not ended the session. */
+Test(turn, a_session_that_ends_while_the_lease_runs_out_leaves_the_jobs_loss_grace)
+{
+    struct turn t = made_in(WORKER_LEADING);
+    struct turn_actions got;
+
+    feed(&t, &stopping, DEADLINE - DUR_S(3), &got);
+    cr_assert_eq(turn_wake_at(&t), DEADLINE - DUR_MS(250));
+    feed(&t, &ended, DEADLINE - DUR_S(2), &got);
+    cr_expect_eq(got.count, 0, "they have SIGTERM already");
+    cr_expect_eq(turn_wake_at(&t), DEADLINE - DUR_MS(1500));
+    feed(&t, &ended, DEADLINE - DUR_MS(1900), &got);
+    cr_expect_eq(turn_wake_at(&t), DEADLINE - DUR_MS(1500), "a second end gives no more time");
+    feed(&t, &tick, DEADLINE - DUR_MS(1500), &got);
+    cr_expect_str_eq(action_letters(&got), "kill");
+    cr_expect_eq(t.reason, END_LEASE_EXPIRED, "what began it");
+    feed(&t, &idle, DEADLINE - DUR_MS(1400), &got);
+    cr_expect_str_eq(action_letters(&got), "close LOST stamp forget");
+}
+
+Test(turn, a_session_that_ends_in_the_last_moments_of_the_lease_gives_no_time_beyond_it)
+{
+    struct turn t = made_in(WORKER_LEADING);
+    struct turn_actions got;
+
+    feed(&t, &stopping, DEADLINE - DUR_S(3), &got);
+    feed(&t, &ended, DEADLINE - DUR_MS(400), &got);
+    cr_expect_eq(turn_wake_at(&t), DEADLINE - DUR_MS(250));
+}
+
 Test(turn, a_worker_that_slept_through_its_lease_kills_at_once)
 {
     struct turn t = made_in(WORKER_LEADING);

@@ -421,6 +421,10 @@ static void losing(struct turn *t, const struct turn_event *ev, struct turn_acti
         lost(t, out);
         return;
     }
+    if (ev->type == TURN_LOCK_FAILED) {
+        /* The key that only was not renewed is another's now: nobody waits until D. */
+        t->kill_at = earlier(t->kill_at, t->now + t->rules.loss_grace);
+    }
     if (ev->type == TURN_ORPHANED || ev->type == TURN_LEASE_KILLING || t->now >= t->kill_at) {
         kill_jobs(t, out);
     }
