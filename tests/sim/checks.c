@@ -10,6 +10,8 @@
 struct excuse {
     mono_ns until;       /* true time */
     mono_ns key_lost;    /* the server ended its session then, for a reason of its own */
+    int key_conn;        /* that session's connection */
+    bool key_stuck;      /* its backend was stuck, and nobody was told of the end */
     mono_ns link_mended; /* the last time at which its cable was out */
     mono_ns worker_hung; /* the last time at which its worker did not run */
     bool link_cut;
@@ -67,7 +69,7 @@ void checks_process_goes_on(int node)
     look_who_runs(node);
 }
 
-void checks_worker_died(int node)
+void checks_process_died(int node)
 {
     look_who_runs(node);
 }
@@ -90,9 +92,13 @@ void checks_thawed(int node, bool clock_stood)
                       : world.settings.heartbeat + world.settings.loss_grace + SLACK);
 }
 
-void checks_key_lost(int node)
+void checks_key_lost(int conn, bool stuck)
 {
+    int node = network_node(conn);
+
     excuses[node].key_lost = world.now;
+    excuses[node].key_conn = conn;
+    excuses[node].key_stuck = stuck;
     if (world.settings.takeover_delay == 0) { /* opted out of waiting */
         excuse(node, world.settings.lease + SLACK);
     }
@@ -109,6 +115,21 @@ void checks_link_mended(int node)
     excuses[node].link_mended = world.now;
 }
 
+/* Its heartbeat found no host, as if the network were cut: until it was sent again. */
+static bool host_was_away(const struct excuse *e)
+{
+    mono_ns heard = network_heard_at(e->key_conn);
+
+    return heard != NEVER_UNHEARD && world.now - world.settings.loss_grace - SLACK <= heard;
+}
+
+/* A backend that answers nothing stops the heartbeats, D - stop_grace; if nobody is told of its end
+ * after that, nothing is sent that a host which lost the connection could answer. */
+static bool was_silent_already(const struct excuse *e)
+{
+    return e->key_stuck && network_asked_at(e->key_conn) < e->key_lost;
+}
+
 /* The server ended the session, and in that very moment nobody could hear of it. */
 static bool could_not_know(int node)
 {
@@ -117,7 +138,8 @@ static bool could_not_know(int node)
 
     return e->key_lost >= 0 && world.settings.takeover_delay < world.settings.lease &&
            world.now < e->key_lost + world.settings.lease + SLACK &&
-           (deaf || e->link_cut || e->link_mended >= e->key_lost - world.settings.lease);
+           (deaf || e->link_cut || e->link_mended >= e->key_lost - world.settings.lease ||
+            host_was_away(e) || was_silent_already(e));
 }
 
 static bool is_excused(int node)

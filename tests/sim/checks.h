@@ -20,10 +20,11 @@ void checks_job_started(int node, struct epoch epoch);
 void checks_thawed(int node, bool clock_stood);
 void checks_process_stopped(int node);
 void checks_process_goes_on(int node);
-void checks_worker_died(int node);
+void checks_process_died(int node);
 void checks_nobody_fences(int node);
-/* checks_key_lost - the server ended the session of the key, for a reason of its own. */
-void checks_key_lost(int node);
+/* checks_key_lost - the server ended the session of the key, for a reason of its own. stuck: one
+ * whose backend answered nothing, and nobody was told. */
+void checks_key_lost(int conn, bool stuck);
 void checks_link_cut(int node);
 void checks_link_mended(int node);
 

@@ -9,6 +9,10 @@
 
 enum { CONNS_MAX = 4096, HELD_MAX = 4096 };
 
+/* How long TCP waits for an acknowledgement: at first, and after doubling it again and again. */
+#define RESEND_LEAST DUR_MS(200)
+#define RESEND_MOST DUR_S(120)
+
 struct conn {
     int node;
     enum process process;
@@ -17,6 +21,10 @@ struct conn {
     bool listening; /* its process takes answers */
     bool powered;   /* its host is there */
     bool forgotten; /* the server knows of no such session */
+    bool resends;   /* what was sent to a host that is not there; what follows waits behind it */
+    dur_ns resend_after;
+    mono_ns asked_at;
+    mono_ns heard_at;
     mono_ns last[DIRECTION_COUNT];
     unsigned held[DIRECTION_COUNT]; /* waiting for the cable, or on their way since it was mended */
 };
@@ -61,6 +69,16 @@ int network_node(int conn)
     return at(conn)->node;
 }
 
+mono_ns network_asked_at(int conn)
+{
+    return at(conn)->asked_at;
+}
+
+mono_ns network_heard_at(int conn)
+{
+    return at(conn)->heard_at;
+}
+
 /* A lost segment is sent again, which takes a while; nothing overtakes it. */
 static mono_ns arrives_at(struct conn *c, enum direction d, dur_ns after)
 {
@@ -91,6 +109,8 @@ int network_open(int node, enum process process, uint64_t generation)
         .copies = 1,
         .listening = true,
         .powered = true,
+        .asked_at = world.now,
+        .heard_at = NEVER_UNHEARD,
     };
     network_ask(conn, &hello);
     return conn;
@@ -104,6 +124,7 @@ void network_ask(int conn, const struct request *request)
     if (!c->powered) {
         return;
     }
+    c->asked_at = world.now;
     h.at = arrives_at(c, DIRECTION_UP, 0);
     h.u.request = *request;
     world_schedule(&h);
@@ -226,18 +247,52 @@ static bool passes(struct conn *c, enum direction d, const struct happening *h)
     return true;
 }
 
-bool network_deliver_request(const struct happening *h)
+/* As TCP does it: later each time, and only this, until somebody answers. */
+static void send_again(struct conn *c, const struct happening *h)
+{
+    struct happening again = *h;
+
+    c->resend_after = c->resends ? 2 * c->resend_after : RESEND_LEAST;
+    if (c->resend_after > RESEND_MOST) {
+        c->resend_after = RESEND_MOST;
+    }
+    c->resends = true;
+    c->heard_at = MONO_NEVER;
+    again.at = world.now + c->resend_after;
+    again.again = true;
+    again.released = false;
+    world_schedule(&again);
+}
+
+/* The server's host is asked for a connection that it does not know, or is not there at all. */
+static void arrives_nowhere(int conn, const struct happening *h)
 {
     const struct answer reset = {.type = ANSWER_END};
+    struct conn *c = at(conn);
+
+    if (c->copies == 0 || (c->resends && !h->again)) {
+        return;
+    }
+    if (!server_host_answers()) {
+        send_again(c, h);
+        return;
+    }
+    network_answer(conn, &reset, 0);
+    if (c->resends) {
+        c->resends = false;
+        c->heard_at = c->last[DIRECTION_DOWN];
+    }
+}
+
+bool network_deliver_request(const struct happening *h)
+{
     struct conn *c = at(h->conn);
 
     if (!c->powered || !passes(c, DIRECTION_UP, h)) {
         return false;
     }
-    if (c->forgotten) { /* the server's host is asked for a connection that it does not know */
-        if (h->u.request.type != REQUEST_FAREWELL && server_host_answers()) {
-            network_answer(h->conn, &reset, 0);
-        }
+    if (c->forgotten) {
+        arrives_nowhere(h->conn, h);
         return false;
     }
     return true;

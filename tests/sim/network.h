@@ -2,6 +2,10 @@
  * network.h - the model of connections: ordered, reliable as long as the link
  * lives, delayed; a link may be cut one way or both, and what was sent waits.
  *
+ * What is sent while the server's host is away is sent again, later each time, as
+ * TCP does it: so a host that comes back is asked for a connection that it does
+ * not know, but maybe not soon.
+ *
  * A connection ends for the server when the last descriptor of the client's
  * side is closed and the news arrives; a host that loses its power sends none.
  */
@@ -10,7 +14,7 @@
 
 #include "tests/sim/world.h"
 
-enum { NO_CONN = -1 };
+enum { NO_CONN = -1, NEVER_UNHEARD = -1 };
 
 enum direction { DIRECTION_UP, DIRECTION_DOWN, DIRECTION_COUNT };
 
@@ -48,5 +52,10 @@ bool network_deliver_request(const struct happening *h);
 bool network_deliver_answer(const struct happening *h, struct happening *ret_for_process);
 
 int network_node(int conn);
+/* network_asked_at - when its client sent something for the last time. */
+mono_ns network_asked_at(int conn);
+/* network_heard_at - its client sent something while the server's host was away: when it hears that
+ * the connection is no more; MONO_NEVER: not yet; NEVER_UNHEARD: the host was always there. */
+mono_ns network_heard_at(int conn);
 
 #endif

@@ -215,6 +215,7 @@ static void is_dead(int index, enum process process, int status)
     p->alive = false;
     p->stopped = false;
     empty(p);
+    checks_process_died(index);
     if (process == PROCESS_WORKER) {
         for (int i = 0; i < JOBS_A_NODE; i++) {
             if (n->jobs[i].alive) {
@@ -224,7 +225,6 @@ static void is_dead(int index, enum process process, int status)
                 }
             }
         }
-        checks_worker_died(index);
         worker_die(index);
     } else if (process == PROCESS_PROBE) {
         probe_die(index);

@@ -138,7 +138,7 @@ void session_end(int s, bool farewell)
     }
     session->ending = true;
     if (server.key_holder == s && !session->client_gone) {
-        checks_key_lost(network_node(conn));
+        checks_key_lost(conn, session->frozen && !farewell);
     }
     trace("server     backend %d of node %d has ended%s", session->pid, network_node(conn),
           server.key_holder == s ? ": it held the key" : "");

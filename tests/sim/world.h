@@ -179,6 +179,7 @@ struct happening {
     uint64_t token;
     int conn;
     bool released; /* it waited for the cable to be mended */
+    bool again;    /* nobody acknowledged it: TCP sends it once more */
     void (*call)(int node, uint64_t token);
     union {
         struct note note;
