@@ -12,6 +12,8 @@ enum { CONNS_MAX = 4096, HELD_MAX = 4096 };
 /* How long TCP waits for an acknowledgement: at first, and after doubling it again and again. */
 #define RESEND_LEAST DUR_MS(200)
 #define RESEND_MOST DUR_S(120)
+/* What sessions ask for: tcp_keepalives_idle, a lease in whole seconds, and interval. */
+#define KEEPALIVE_AGAIN DUR_S(75)
 
 struct conn {
     int node;
@@ -67,6 +69,11 @@ static struct conn *at(int conn)
 int network_node(int conn)
 {
     return at(conn)->node;
+}
+
+bool network_host_is_gone(int conn)
+{
+    return !at(conn)->powered;
 }
 
 mono_ns network_asked_at(int conn)
@@ -209,12 +216,27 @@ void network_slow(int node, dur_ns delay)
     links[node].delay = delay;
 }
 
+/* The server's kernel asks whether anybody is there, by its own clock: a host that has its power
+ * again knows nothing of the connection. */
+static void keepalive(int conn, uint64_t asked)
+{
+    if (at(conn)->forgotten) {
+        return;
+    }
+    if (nodes[at(conn)->node].powered || asked > 0) {
+        server_client_gone(conn);
+    } else {
+        world_call(world.now + KEEPALIVE_AGAIN, keepalive, conn, asked + 1);
+    }
+}
+
 void network_power_off(int node)
 {
     for (int i = 0; i < conn_count; i++) {
-        if (conns[i].node == node) {
+        if (conns[i].node == node && conns[i].powered) {
             conns[i].powered = false;
             conns[i].listening = false;
+            world_call(world.now + world.settings.lease + DUR_S(1), keepalive, i, 0);
         }
     }
 }

@@ -52,6 +52,8 @@ bool network_deliver_request(const struct happening *h);
 bool network_deliver_answer(const struct happening *h, struct happening *ret_for_process);
 
 int network_node(int conn);
+/* network_host_is_gone - its client's host has lost its power since. */
+bool network_host_is_gone(int conn);
 /* network_asked_at - when its client sent something for the last time. */
 mono_ns network_asked_at(int conn);
 /* network_heard_at - its client sent something while the server's host was away: when it hears that

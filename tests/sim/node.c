@@ -17,7 +17,7 @@ mono_ns node_now(int index)
     const struct node *n = &nodes[index];
     dur_ns passed = n->clock_stands ? 0 : world.now - n->clock_from;
 
-    return n->clock_base + passed + passed / 1000000 * n->drift_ppm;
+    return n->clock_base + passed + passed * n->drift_ppm / 1000000;
 }
 
 mono_ns node_when(int index, mono_ns at)
@@ -29,7 +29,7 @@ mono_ns node_when(int index, mono_ns at)
         return world.now;
     }
     /* Rounded up, and a timer is never early. */
-    return world.now + left - left / 1000000 * n->drift_ppm + left / 1000000000 + 1000;
+    return world.now + left - left * n->drift_ppm / 1000000 + left / 10000000 + 1000;
 }
 
 static void set_clock_standing(struct node *n, bool stands)

@@ -12,13 +12,13 @@ struct server server;
 
 wall_ns server_wall(void)
 {
-    return world.now + world.now / 1000000 * server.drift_ppm + server.stepped + DUR_S(1000000);
+    return world.now + world.now * server.drift_ppm / 1000000 + server.stepped + DUR_S(1000000);
 }
 
 /* The true time that a length of the wall clock takes from now on, if it is not stepped. */
 static dur_ns true_length(dur_ns wall)
 {
-    return wall - wall / 1000000 * server.drift_ppm;
+    return wall - wall * server.drift_ppm / 1000000;
 }
 
 /* ---- sessions ---- */
@@ -116,9 +116,24 @@ void session_idle_in_transaction(int s)
     arm_idle(s);
 }
 
+/* tcp_user_timeout: the kernel gives a connection up, by its own clock, whose host has not
+ * acknowledged what was sent for a lease. */
+static void unacknowledged(int s, uint64_t start)
+{
+    if (server.sessions[s].used && server.sessions[s].start == start) {
+        trace("server     nobody acknowledges what backend %d sent", server.sessions[s].pid);
+        server_client_gone(server.sessions[s].conn);
+    }
+}
+
 void session_answer(int s, const struct answer *answer)
 {
-    network_answer(session_at(s)->conn, answer, between(DUR_US(20), DUR_US(300)));
+    const struct session *session = session_at(s);
+
+    network_answer(session->conn, answer, between(DUR_US(20), DUR_US(300)));
+    if (network_host_is_gone(session->conn)) {
+        world_call(world.now + world.settings.lease, unacknowledged, s, session->start);
+    }
 }
 
 void session_answer_type(int s, enum answer_type type)
