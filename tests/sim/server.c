@@ -306,6 +306,9 @@ static void carry_out(int s, const struct request *r)
     case REQUEST_MARK:
         rows_mark(s, r);
         return;
+    case REQUEST_CLOSE:
+        rows_close(s, r);
+        return;
     case REQUEST_STAMP:
         rows_stamp(s, r, false);
         return;

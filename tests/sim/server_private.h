@@ -38,6 +38,7 @@ struct term_row {
     wall_ns started;
     mono_ns committed; /* true time, for a tail that is lost */
     mono_ns ended;     /* the same, of its end; MONO_NEVER: it goes on */
+    mono_ns closed;    /* the same, of its runs, by a later term whose jobs begin; or MONO_NEVER */
     bool clean;
 };
 
@@ -95,6 +96,7 @@ void rows_rollback(int s);
 void rows_write(int s, const struct request *r);
 void rows_terms(int s, const struct request *r);
 void rows_mark(int s, const struct request *r);
+void rows_close(int s, const struct request *r);
 void rows_stamp(int s, const struct request *r, bool fenced);
 const struct term_row *rows_newest(void);
 /* rows_lose - forget what was committed in the last `lost`. */

@@ -134,6 +134,7 @@ static void commit(int s, const struct request *r)
         .started = server_wall(),
         .committed = world.now,
         .ended = MONO_NEVER,
+        .closed = MONO_NEVER,
     };
     trace("server     term %s of node %d is open", epoch_text(r->epoch).is, node);
 }
@@ -170,9 +171,13 @@ void rows_terms(int s, const struct request *r)
             continue;
         }
         terms[count] = (struct takeover_term){
+            .generation = row->epoch.generation,
             .server = row->server,
             .ended_cleanly = row->ended != MONO_NEVER && row->clean,
-            .unfinished_runs = 1, /* jobs always run in these terms, or are about to */
+            /* Jobs always run in these terms, or are about to. */
+            .unfinished_runs = row->closed == MONO_NEVER,
+            .runs_recorded = true,
+            .opened_ago = server_wall() - row->started,
             .lease = world.settings.lease,
             .heartbeat = world.settings.heartbeat,
             .loss_grace = world.settings.loss_grace,
@@ -206,6 +211,21 @@ void rows_mark(int s, const struct request *r)
         }
     }
     notify_all();
+    session_answer_type(s, ANSWER_YES);
+    session_idle(s);
+}
+
+/* The runs that earlier terms left open are interrupted: nobody has to wait for them any more. Only
+ * the leader of the present term may write that. */
+void rows_close(int s, const struct request *r)
+{
+    bool current = rows_newest() != NULL && epoch_equal(rows_newest()->epoch, r->epoch);
+
+    for (int i = 0; current && !server.read_only && i < server.term_count - 1; i++) {
+        if (server.terms[i].closed == MONO_NEVER) {
+            server.terms[i].closed = world.now;
+        }
+    }
     session_answer_type(s, ANSWER_YES);
     session_idle(s);
 }
@@ -245,6 +265,9 @@ void rows_lose(dur_ns lost)
     for (int i = 0; i < server.term_count; i++) {
         if (server.terms[i].ended != MONO_NEVER && server.terms[i].ended > from) {
             server.terms[i].ended = MONO_NEVER;
+        }
+        if (server.terms[i].closed != MONO_NEVER && server.terms[i].closed > from) {
+            server.terms[i].closed = MONO_NEVER;
         }
     }
 }

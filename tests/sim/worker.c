@@ -89,6 +89,7 @@ static void carry_out(int i, enum turn_action action)
     case TURN_BEGIN_JOBS:
         trace("node %d     begins its jobs in term %s", i, epoch_text(w->turn.epoch).is);
         jobs_become(i, JOBS_GOING, now);
+        term_want(i, WISH_CLOSE);
         return;
     case TURN_DRAIN_JOBS:
         jobs_become(i, JOBS_DRAINING, w->turn.drain_until);

@@ -28,7 +28,7 @@ struct lock_model {
     mono_ns limit;
 };
 
-enum wish { WISH_BEGIN, WISH_LOOK, WISH_MARK, WISH_STAMP, WISH_COUNT };
+enum wish { WISH_BEGIN, WISH_LOOK, WISH_MARK, WISH_CLOSE, WISH_STAMP, WISH_COUNT };
 
 struct term_model {
     bool open;

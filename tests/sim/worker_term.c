@@ -58,6 +58,8 @@ static void term_proceed(int i)
         r.type = REQUEST_TERMS;
     } else if (t->wanted[WISH_MARK]) {
         r.type = REQUEST_MARK;
+    } else if (t->wanted[WISH_CLOSE]) {
+        r.type = REQUEST_CLOSE;
     } else if (t->wanted[WISH_STAMP]) {
         r.type = REQUEST_STAMP;
     } else {
@@ -165,6 +167,9 @@ static void term_answered(int i, const struct answer *answer)
     case REQUEST_MARK:
         t->wanted[WISH_MARK] = false;
         break;
+    case REQUEST_CLOSE:
+        t->wanted[WISH_CLOSE] = false;
+        break;
     case REQUEST_STAMP:
         term_stamped(i);
         break;
@@ -178,7 +183,10 @@ void term_hear(int i, const struct answer *answer)
 {
     struct term_model *t = &worker_of(i)->term;
 
-    if (answer->type == ANSWER_CONNECTED) {
+    if (answer->type == ANSWER_CONNECTED &&
+        !identity_equal(answer->server, worker_of(i)->order.server)) {
+        term_down(i); /* refused: it is another server by now */
+    } else if (answer->type == ANSWER_CONNECTED) {
         t->pid = answer->pid;
         t->ready = true;
         t->limit = MONO_NEVER;

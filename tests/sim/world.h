@@ -105,6 +105,7 @@ enum request_type {
     REQUEST_WRITE,    /* .epoch .pid */
     REQUEST_TERMS,    /* what do the terms before .epoch ask for? */
     REQUEST_MARK,     /* the terms before .epoch are over; and tell everybody */
+    REQUEST_CLOSE,    /* .epoch: the runs of the terms before are interrupted */
     REQUEST_STAMP,    /* .epoch .clean */
     REQUEST_FAREWELL, /* the end of the stream: the last descriptor was closed */
 };

@@ -109,13 +109,32 @@ static const struct takeover_rules opted_out = {
     {                                                                                              \
         .server = SYSTEM(id, line), .ended_cleanly = (clean), .lease = DUR_S(lease_s),             \
         .heartbeat = DUR_S(1), .loss_grace = DUR_MS(grace_ms), .superseded_ago = DUR_MS(ago_ms),   \
-        .unfinished_runs = 1                                                                       \
+        .unfinished_runs = 1, .opened_ago = DUR_S(3600)                                            \
+    }
+/* One that recorded its runs, of which one is unfinished. */
+#define OPEN_TERM(ago_ms)                                                                          \
+    {                                                                                              \
+        .server = SYSTEM(7, 1), .lease = DUR_S(15), .heartbeat = DUR_S(1),                         \
+        .loss_grace = DUR_MS(500), .superseded_ago = DUR_MS(ago_ms), .opened_ago = DUR_S(3600),    \
+        .unfinished_runs = 1, .runs_recorded = true                                                \
+    }
+/* On the server that was promoted: opened that long ago. */
+#define YOUNG_TERM(ago_ms)                                                                         \
+    {                                                                                              \
+        .server = SYSTEM(7, 2), .ended_cleanly = true, .lease = DUR_S(15), .heartbeat = DUR_S(1),  \
+        .loss_grace = DUR_MS(500), .opened_ago = DUR_MS(ago_ms)                                    \
+    }
+#define RISEN_TERM(epoch_generation, ago_ms)                                                       \
+    {                                                                                              \
+        .generation = (epoch_generation), .server = SYSTEM(7, 1), .ended_cleanly = true,           \
+        .lease = DUR_S(15), .heartbeat = DUR_S(1), .loss_grace = DUR_MS(500),                      \
+        .superseded_ago = DUR_MS(ago_ms), .opened_ago = DUR_S(3600)                                \
     }
 /* An unclean end with nothing that ran. */
 #define IDLE_TERM(line, ago_ms)                                                                    \
     {                                                                                              \
         .server = SYSTEM(7, line), .lease = DUR_S(15), .heartbeat = DUR_S(1),                      \
-        .loss_grace = DUR_MS(500), .superseded_ago = DUR_MS(ago_ms)                                \
+        .loss_grace = DUR_MS(500), .superseded_ago = DUR_MS(ago_ms), .opened_ago = DUR_S(3600)     \
     }
 
 /* clang-format off */
@@ -165,6 +184,22 @@ static const struct {
     {"one that was superseded long ago counts no more",
         &usual, 2, {TERM(7, 1, true, 15, 500, 0), TERM(7, 1, false, 15, 500, 2000)},
         0, TAKEOVER_CLEAN},
+    {"but one whose runs are unfinished has been waited for by nobody, though a clock was set forward",
+        &usual, 2, {IDLE_TERM(1, 0), OPEN_TERM(60000)}, DUR_S(2), TAKEOVER_UNCLEAN},
+    {"whoever follows one that waited for a first term that may be lost waits for the rest",
+        &promoted, 1, {YOUNG_TERM(4000)}, DUR_S(11), TAKEOVER_HISTORY},
+    {"the whole of it where the clock was set back",
+        &promoted, 1, {YOUNG_TERM(-9000)}, DUR_S(15), TAKEOVER_HISTORY},
+    {"not when the lease is over",
+        &promoted, 1, {YOUNG_TERM(15000)}, 0, TAKEOVER_CLEAN},
+    {"nor for a first term on a server that was never promoted",
+        &usual, 1, {TERM(7, 1, true, 15, 500, 0)}, 0, TAKEOVER_CLEAN},
+    {"a generation that rose on one server says that its leader had seen terms which are lost",
+        &usual, 2, {RISEN_TERM(3, 0), RISEN_TERM(1, 4000)}, DUR_S(11), TAKEOVER_HISTORY},
+    {"which is over after a lease too",
+        &usual, 2, {RISEN_TERM(3, 0), RISEN_TERM(1, 15000)}, 0, TAKEOVER_CLEAN},
+    {"one that did not rise says nothing",
+        &usual, 2, {RISEN_TERM(3, 0), RISEN_TERM(3, 4000)}, 0, TAKEOVER_CLEAN},
     {"the longest of them counts",
         &usual, 3,
         {TERM(7, 1, false, 15, 500, 0), TERM(7, 2, true, 15, 500, 5000), TERM(7, 1, false, 15, 500, 99)},

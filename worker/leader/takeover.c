@@ -77,39 +77,63 @@ static bool same_history(struct server_identity a, struct server_identity b)
     return a.system_id == b.system_id && a.timeline == b.timeline;
 }
 
+/* newer: the term that superseded it; NULL: it is ours, which knows by tail_lost. */
+static bool history_changed_after(const struct takeover_rules *rules,
+                                  const struct takeover_term *term,
+                                  const struct takeover_term *newer)
+{
+    return !same_history(term->server, rules->server) ||
+           (newer != NULL && newer->generation != term->generation);
+}
+
 static struct takeover wait_for(const struct takeover_rules *rules,
-                                const struct takeover_term *term)
+                                const struct takeover_term *term, const struct takeover_term *newer)
 {
     struct takeover t = {.reason = TAKEOVER_CLEAN};
+    dur_ns waited = longer(term->superseded_ago, 0); /* a clock set back shortens nothing */
 
-    if (!same_history(term->server, rules->server)) {
+    if (history_changed_after(rules, term, newer)) {
         t.reason = TAKEOVER_HISTORY;
         t.wait = longer(term->lease, rules->lease);
     } else if (!term->ended_cleanly && term->unfinished_runs > 0 && rules->takeover_delay > 0) {
         t.reason = TAKEOVER_UNCLEAN;
         t.wait =
             longer(rules->takeover_delay, term->heartbeat + term->loss_grace + rules->kill_margin);
+        if (term->runs_recorded) {
+            waited = 0; /* or they were closed */
+        }
     }
-    t.wait -= longer(term->superseded_ago, 0); /* a clock that was set back shortens nothing */
+    t.wait -= waited;
     if (t.wait <= 0) {
         return (struct takeover){.reason = TAKEOVER_CLEAN};
     }
     return t;
 }
 
+/* Before the first term that the server knows of. */
+static dur_ns wait_for_lost(const struct takeover_rules *rules, const struct takeover_term *terms,
+                            size_t count)
+{
+    if (rules->tail_lost) {
+        return rules->lease;
+    }
+    if (rules->server.timeline <= 1) {
+        return 0;
+    }
+    return count == 0 ? rules->lease : rules->lease - longer(terms[count - 1].opened_ago, 0);
+}
+
 struct takeover takeover_decide(const struct takeover_rules *rules,
                                 const struct takeover_term *terms, size_t count)
 {
     struct takeover most = {.reason = TAKEOVER_CLEAN};
+    dur_ns lost = wait_for_lost(rules, terms, count);
 
-    if (count == 0 && rules->server.timeline > 1) {
-        return (struct takeover){.reason = TAKEOVER_HISTORY, .wait = rules->lease};
-    }
-    if (rules->tail_lost) {
-        most = (struct takeover){.reason = TAKEOVER_HISTORY, .wait = rules->lease};
+    if (lost > 0) {
+        most = (struct takeover){.reason = TAKEOVER_HISTORY, .wait = lost};
     }
     for (size_t i = 0; i < count; i++) {
-        struct takeover t = wait_for(rules, &terms[i]);
+        struct takeover t = wait_for(rules, &terms[i], i > 0 ? &terms[i - 1] : NULL);
         if (t.wait > most.wait) {
             most = t;
         }

@@ -9,7 +9,8 @@
  * An unclean end is waited for only where a run of another incarnation is
  * unfinished: its process may live. A run is claimed before it is started, and
  * no claim of the term before is let in once ours is open, so a look after that
- * sees all of them.
+ * sees all of them. The first term after it whose jobs begin closes it: as long as
+ * it is unfinished nobody has waited, whatever the server's clock says.
  */
 #ifndef PGBATON_WORKER_LEADER_TAKEOVER_H
 #define PGBATON_WORKER_LEADER_TAKEOVER_H
@@ -56,15 +57,18 @@ dur_ns takeover_read_length(const char *text);
 
 /* An earlier term, as the database shows it after ours was opened. */
 struct takeover_term {
+    uint64_t generation; /* of its epoch */
     struct server_identity server;
     bool ended_cleanly; /* released or fenced: none of its jobs lived at its end */
     /* Runs of another incarnation than ours that were claimed or running in it, and have no end.
      * Where it did not record its runs that is not known: 1. */
     uint64_t unfinished_runs;
+    bool runs_recorded; /* they are counted; false: a guess */
     dur_ns lease;
     dur_ns heartbeat;
     dur_ns loss_grace;
     dur_ns superseded_ago; /* since the term after it was opened; 0 for the newest */
+    dur_ns opened_ago;     /* since it was opened itself; looked at in the oldest */
 };
 
 struct takeover_rules {
@@ -88,9 +92,12 @@ struct takeover {
 };
 
 /*
- * takeover_decide - the longest wait that one of these terms asks for. Where
- * there is none on a server that was promoted, the promotion may have lost the
- * very first, and its jobs be running: a lease, as after any change of history.
+ * takeover_decide - the longest wait that one of these terms asks for, newest
+ * first. A promotion may have lost the very first, and its jobs be running: on a
+ * server that was promoted, what was before the oldest one is a change of history
+ * as any other, a lease from when that was opened, or from now where there is none.
+ * So it is before a term whose generation rose on one and the same server: whoever
+ * opened that one had seen later terms than the server knew of (takeover_beyond).
  */
 struct takeover takeover_decide(const struct takeover_rules *rules,
                                 const struct takeover_term *terms, size_t count);

@@ -107,6 +107,7 @@ static struct takeover_term term_at(const PGresult *result, int row)
     const char *ended_as = PQgetvalue(result, row, 2);
 
     return (struct takeover_term){
+        .generation = term_ledger_number(result, row, 8),
         .server = {.system_id = term_ledger_number(result, row, 0),
                    .timeline = (uint32_t)term_ledger_number(result, row, 1)},
         .ended_cleanly = strcmp(ended_as, "released") == 0 || strcmp(ended_as, "fenced") == 0,
@@ -116,6 +117,8 @@ static struct takeover_term term_at(const PGresult *result, int row)
         /* Of the newest it is the present, whatever the server's clock has done meanwhile. */
         .superseded_ago = row == 0 ? 0 : takeover_read_length(PQgetvalue(result, row, 6)),
         .unfinished_runs = term_ledger_number(result, row, 7),
+        .runs_recorded = strcmp(PQgetvalue(result, row, 9), "t") == 0,
+        .opened_ago = takeover_read_length(PQgetvalue(result, row, 10)),
     };
 }
 
@@ -128,7 +131,7 @@ static void on_looked(void *ctx, PGresult *result)
 
     term_ledger_grant(l, WISH_LOOK);
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) <= TERM_SQL_LOOKED_MAX &&
-        PQnfields(result) == 8) {
+        PQnfields(result) == 11) {
         int count = PQntuples(result);
         for (int i = 0; i < count; i++) {
             terms[i] = term_at(result, i);
