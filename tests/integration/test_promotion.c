@@ -234,6 +234,34 @@ Test(promotion, is_followed_by_a_higher_generation_and_a_wait_of_one_lease)
     end();
 }
 
+/* What the promotion has lost nobody can tell, so the first term waits; and who ends it does not end
+ * what it waited for. */
+Test(promotion, a_leader_that_stops_while_it_waits_leaves_the_rest_of_the_wait_to_the_next)
+{
+    fleet_make(&fleet, 2, &short_lease);
+    add_standby();
+    server_stop(&fleet.pg);
+    server_promote(&standby[0]);
+    char *dsn = dsn_of_all();
+    configure(A, dsn);
+    configure(B, dsn);
+    free(dsn);
+
+    instance_start(A, NULL);
+    instance_wait(A, "takeover_wait", "reason=history_changed");
+    instance_stop(A);
+    instance_start(B, NULL);
+    instance_wait(B, "elected", "epoch=2.2 ");
+    instance_wait(B, "job_started", "run=2.2-");
+
+    cr_expect_eq(instance_logged(A, "job_started", ""), 0);
+    wall_ns waited =
+        instance_time_of(B, "job_started", "") - instance_time_of(A, "takeover_wait", "");
+    cr_expect_geq(waited, LEASE - DUR_MS(50), "it did not wait for the rest of the lease:\n%s",
+                  text_tail(B->log));
+    end();
+}
+
 /* Each of the two new primaries has missed the last terms of the one before. */
 Test(promotion, twice_with_lost_tails_repeats_no_epoch)
 {
