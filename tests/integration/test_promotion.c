@@ -361,7 +361,7 @@ Test(promotion, and_a_restore_into_new_files_are_the_same_to_an_election)
     mark_all();
     move_into_new_files();
 
-    (void)somebody_leads_after_a_lease("2.2");
+    (void)somebody_leads_after_a_lease("1001.2");
     cr_expect_eq(diary_terms(&fleet.diary), 2);
     end();
 }

@@ -179,7 +179,7 @@ static void changes_the_server(void)
     if (chance(700)) {
         server_promote(chance(500) ? 0 : between(0, DUR_S(20)));
     } else {
-        server_replace();
+        server_replace(chance(500) ? 0 : between(0, DUR_S(60)));
     }
     world_call(world.now + between(DUR_MS(50), DUR_S(5)), server_returns, 0, 0);
 }

@@ -437,13 +437,19 @@ void server_promote(dur_ns lost)
     rows_lose(lost);
 }
 
-void server_replace(void)
+void server_replace(dur_ns age)
 {
+    mono_ns first = rows_first_of(server.identity.system_id);
+
     assert(!server.up);
-    if (rows_newest() == NULL) {
-        return; /* a dump of nothing: whatever is lost here, nothing is left to know it by */
+    if (first == MONO_NEVER) {
+        return; /* no term of this cluster is in any dump: nothing is left to know them by */
     }
-    trace("fault      another cluster, from a dump");
+    if (first > world.now - age) {
+        age = 0;
+    }
+    trace("fault      another cluster, from a dump of %.1f s ago", (double)age / 1e9);
+    rows_lose(age);
     server.replaced = world.now;
     server.identity.system_id++;
     server.identity.timeline = 1;

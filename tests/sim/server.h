@@ -39,9 +39,10 @@ enum server_end {
 void server_stop(enum server_end how);
 void server_start(void);
 /* server_promote - as another timeline of the same cluster, without what was committed in the last
- * `lost`; server_replace - a restored dump: another cluster. Stopped before, started after. */
+ * `lost`; server_replace - a restored dump of `age` ago: another cluster. Stopped before, started
+ * after. */
 void server_promote(dur_ns lost);
-void server_replace(void);
+void server_replace(dur_ns age);
 /* server_terminate - end the session of the leader key, of the seat, or of a ledger, if any. */
 enum server_victim { VICTIM_KEY, VICTIM_SEAT, VICTIM_LEDGER };
 void server_terminate(enum server_victim victim);

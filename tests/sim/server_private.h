@@ -99,6 +99,8 @@ void rows_mark(int s, const struct request *r);
 void rows_close(int s, const struct request *r);
 void rows_stamp(int s, const struct request *r, bool fenced);
 const struct term_row *rows_newest(void);
+/* rows_first_of - when the first term of that system was committed; MONO_NEVER: there is none. */
+mono_ns rows_first_of(uint64_t system_id);
 /* rows_lose - forget what was committed in the last `lost`. */
 void rows_lose(dur_ns lost);
 int row_blocker(int s);

@@ -19,6 +19,16 @@ const struct term_row *rows_newest(void)
     return server.term_count == 0 ? NULL : &server.terms[server.term_count - 1];
 }
 
+mono_ns rows_first_of(uint64_t system_id)
+{
+    for (int i = 0; i < server.term_count; i++) {
+        if (server.terms[i].server.system_id == system_id) {
+            return server.terms[i].committed;
+        }
+    }
+    return MONO_NEVER;
+}
+
 static void queue_remove(int s)
 {
     int kept = 0;

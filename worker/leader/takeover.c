@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* More often than that no cluster is promoted between a dump of it and its end. */
+#define GENERATIONS_OF_A_SYSTEM 1000
+
 /* The configuration allows no longer lease. */
 #define LENGTH_MAX DUR_S(3600)
 
@@ -43,12 +46,14 @@ struct epoch takeover_epoch(struct epoch stored, struct server_identity stored_s
                             struct server_identity now)
 {
     struct epoch next = {.generation = stored.generation, .number = stored.number + 1};
-    bool first = stored.generation == 0;
+    uint64_t timelines = now.timeline > 0 ? now.timeline : 1;
 
-    if (first || now.system_id != stored_server.system_id) {
-        /* As if its timelines had been counted from the beginning: a standby of it
-         * that never saw its first term must not call its own the same. */
-        next.generation += now.timeline > 0 ? now.timeline : 1;
+    /* Of a system that the row does not come from, as if its timelines had been counted from the
+     * beginning: a standby of it that never saw its first term must not call its own the same. */
+    if (stored.generation == 0) {
+        next.generation = timelines;
+    } else if (now.system_id != stored_server.system_id) {
+        next.generation += GENERATIONS_OF_A_SYSTEM + timelines - 1;
     } else if (now.timeline > stored_server.timeline) {
         next.generation += now.timeline - stored_server.timeline;
     } else if (now.timeline < stored_server.timeline) {

@@ -26,8 +26,10 @@
  * opened (generation 0: there was none), for a term on the server now.
  *
  * Within one system identifier the generation rises by as much as the timeline
- * did, starting from 0; with another system identifier by all of its timelines. So
- * it repeats nothing that a lost tail, or a timeline that starts over, has taken
+ * did, starting from 0; with another system identifier by all of its timelines,
+ * and a thousand: the old cluster may have been promoted, and had terms, after the
+ * dump from which the new one was made, of which nothing in it tells. So it repeats
+ * nothing that a lost tail, a restore, or a timeline that starts over, has taken
  * away: also not when a standby of a new cluster is promoted that lacks the first
  * term which that cluster saw.
  */
