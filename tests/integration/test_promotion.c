@@ -234,8 +234,8 @@ Test(promotion, is_followed_by_a_higher_generation_and_a_wait_of_one_lease)
     end();
 }
 
-/* What the promotion has lost nobody can tell, so the first term waits; and who ends it does not end
- * what it waited for. */
+/* What the promotion has lost nobody can tell, so the first term waits; and who ends it does not
+ * end what it waited for. */
 Test(promotion, a_leader_that_stops_while_it_waits_leaves_the_rest_of_the_wait_to_the_next)
 {
     fleet_make(&fleet, 2, &short_lease);

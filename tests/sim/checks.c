@@ -14,6 +14,7 @@ struct excuse {
     bool key_stuck;      /* its backend was stuck, and nobody was told of the end */
     mono_ns link_mended; /* the last time at which its cable was out */
     mono_ns worker_hung; /* the last time at which its worker did not run */
+    mono_ns late_until;  /* its clocks had stood still: by then its first heartbeat has told it */
     bool link_cut;
     bool alone; /* neither supervisor nor worker runs: nobody is left who could fence */
 };
@@ -23,8 +24,8 @@ static struct excuse excuses[NODES_MAX];
 void checks_reset(void)
 {
     for (int i = 0; i < NODES_MAX; i++) {
-        excuses[i] =
-            (struct excuse){.until = -1, .key_lost = -1, .link_mended = -1, .worker_hung = -1};
+        excuses[i] = (struct excuse){
+            .until = -1, .key_lost = -1, .link_mended = -1, .worker_hung = -1, .late_until = -1};
     }
 }
 
@@ -55,6 +56,11 @@ static void look_who_runs(int node)
     excuses[node].alone = alone;
     if (!runs(node, PROCESS_WORKER)) {
         excuses[node].worker_hung = world.now;
+        if (world.now <=
+            excuses[node].late_until) { /* no heartbeat, and a supervisor whose D is late */
+            excuses[node].late_until = -1;
+            excuse(node, world.settings.lease + SLACK);
+        }
     }
 }
 
@@ -88,6 +94,10 @@ void checks_thawed(int node, bool clock_stood)
 {
     bool deaf = clock_stood && network_is_cut(node);
 
+    if (clock_stood) {
+        excuses[node].late_until =
+            world.now + world.settings.heartbeat + world.settings.loss_grace + SLACK;
+    }
     excuse(node, deaf ? world.settings.lease + SLACK
                       : world.settings.heartbeat + world.settings.loss_grace + SLACK);
 }

@@ -86,10 +86,12 @@ static void print_look(const struct term_sql *s, char ret_sql[TERM_SQL_MAX], siz
           "WITH u AS MATERIALIZED (SELECT generation, number FROM %s.run WHERE election = %s "
           "AND outcome IN ('claimed', 'running') AND incarnation <> '%016" PRIx64 "') "
           "SELECT coalesce(system_id, '0'), coalesce(timeline, 0), coalesce(ended_as, ''), "
-          "lease_ms, heartbeat_ms, loss_grace_ms, " MS_SINCE("superseded_at") ", "
-          "CASE WHEN records_runs THEN (SELECT count(*) FROM u WHERE u.generation = w.generation "
-          "AND u.number = w.number) ELSE 1 END, generation, records_runs, "
-          MS_SINCE("started_at") " FROM (",
+          "lease_ms, heartbeat_ms, loss_grace_ms, " MS_SINCE(
+              "superseded_at") ", "
+                               "CASE WHEN records_runs THEN (SELECT count(*) FROM u WHERE "
+                               "u.generation = w.generation "
+                               "AND u.number = w.number) ELSE 1 END, generation, "
+                               "records_runs, " MS_SINCE("started_at") " FROM (",
           s->schema, s->name, s->incarnation);
     print(ret_sql, used,
           "SELECT t.*, lead(started_at) OVER (ORDER BY generation, number) AS superseded_at "

@@ -1,4 +1,4 @@
 # rule:   on a server that was promoted, an empty history is no proof that nobody leads
 # source: worker/leader/takeover.c
 # seeds:  20000
-s/if (count == 0 \&\& rules->server.timeline > 1)/if (false)/
+s/if (rules->server.timeline <= 1) {/if (true) {/
