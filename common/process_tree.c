@@ -374,6 +374,11 @@ int process_descendants(pid_t root, struct pid_set *ret_set)
     return find_below(root, NULL, true, PROCESS_TREE_PASSES, ret_set);
 }
 
+int process_living_below(pid_t root, struct pid_set *ret_set)
+{
+    return find_below(root, NULL, false, 1, ret_set);
+}
+
 /* Does this process count as ours? 0; -ESRCH (gone); -ECHILD (below somebody else); other negative
  * errno. tree NULL: everybody's does. */
 static int check_parent(pid_t pid, const struct pid_set *tree)

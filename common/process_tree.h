@@ -34,6 +34,10 @@ enum { PROCESS_TREE_PASSES = 4 };
  * grandchildren. 0 or a negative errno. */
 int process_descendants(pid_t root, struct pid_set *ret_set);
 
+/* process_living_below - the same without the dead, by one look: what loses its parent meanwhile is
+ * not in it. For whoever kills, and looks again. 0 or a negative errno. */
+int process_living_below(pid_t root, struct pid_set *ret_set);
+
 struct process_sweep {
     unsigned seen; /* children outside keep and all below them that live (zombies do not count) */
     unsigned refused; /* could not be signalled (EPERM) */

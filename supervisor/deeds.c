@@ -155,12 +155,12 @@ static void close_lock(struct supervisor *s)
     }
 }
 
-/* And its jobs, though it may take a while to die: it is over for them now. */
-static void kill_worker(struct supervisor *s)
+/* Its jobs do not wait for the end of a worker that takes a while to die: it is over for them now.
+ */
+static void kill_below_worker(const struct supervisor *s)
 {
-    struct child_row *worker = &s->children[SLOT_WORKER];
+    const struct child_row *worker = &s->children[SLOT_WORKER];
 
-    child_kill(worker, clock_now(), end_reason_name(s->election.reason));
     if (worker->state != CHILD_DOWN) {
         fence_kill_below(worker->pid);
     }
@@ -186,7 +186,10 @@ static void do_election_action(struct supervisor *s, enum election_action action
         send_stand_down(s);
         return;
     case ELECTION_KILL_WORKER:
-        kill_worker(s);
+        child_kill(&s->children[SLOT_WORKER], clock_now(), end_reason_name(s->election.reason));
+        return;
+    case ELECTION_KILL_BELOW:
+        kill_below_worker(s);
         return;
     case ELECTION_SWEEP:
         fence_begin(&s->fence, clock_now());

@@ -117,6 +117,7 @@ enum election_action {
     ELECTION_CAMPAIGN,     /* to the worker: turn e->turn */
     ELECTION_STAND_DOWN,   /* to the worker: by e->drain_until, e->over_by, for e->reason */
     ELECTION_KILL_WORKER,  /* SIGKILL, by pid; again if it is already dying */
+    ELECTION_KILL_BELOW,   /* SIGKILL to what is below a worker that does not die of it */
     ELECTION_SWEEP,        /* kill what the dead worker left, until nothing is left */
     ELECTION_RECORD_FENCE, /* to the probe: e->epoch is fenced, for e->reason */
     ELECTION_CLOSE_LOCK,   /* close the duplicate of the lock socket */

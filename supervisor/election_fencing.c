@@ -32,7 +32,7 @@ void election_fencing_kill(struct election *e, enum end_reason reason, struct el
     e->reason = reason;
     election_act(out, ELECTION_KILL_WORKER);
     e->fence = FENCE_KILLING;
-    election_become(e, ELECTION_FENCING, e->now + KILL_AGAIN, out);
+    election_become(e, ELECTION_FENCING, e->now + ELECTION_KILL_BELOW_AFTER, out);
 }
 
 void election_fencing_of_dead(struct election *e, enum end_reason reason,
@@ -91,6 +91,7 @@ void election_fencing_step(struct election *e, const struct election_event *even
         } else if (is_overdue(e, event)) {
             e->deadline = e->now + KILL_AGAIN;
             election_act(out, ELECTION_KILL_WORKER);
+            election_act(out, ELECTION_KILL_BELOW);
         }
         return;
     case FENCE_SWEEPING:

@@ -13,6 +13,14 @@
 
 #include "supervisor/election.h"
 
+/*
+ * A worker dies of SIGKILL at once, and what it had comes to us. One that has not by
+ * then is in the kernel's hands, and its jobs are killed below it. Not before: to look
+ * for them costs a read of /proc for each dead child that a hanging worker did not reap,
+ * thousands where a job forks without a pause, and the lease is over meanwhile.
+ */
+#define ELECTION_KILL_BELOW_AFTER DUR_MS(100)
+
 /* election_fencing_kill - the worker lives, and must not. */
 void election_fencing_kill(struct election *e, enum end_reason reason,
                            struct election_actions *out);

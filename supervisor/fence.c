@@ -88,7 +88,7 @@ void fence_kill_below(pid_t worker)
 
     assert(worker > 0);
     /* A pass: what is missed is a child of what dies here, and met by the sweep once it is ours. */
-    if (process_descendants(worker, &below) == 0 && pid_set_add(&below, worker) == 0) {
+    if (process_living_below(worker, &below) == 0 && pid_set_add(&below, worker) == 0) {
         for (size_t i = 0; i + 1 < below.count; i++) {
             (void)process_signal(below.pids[i], SIGKILL, &below);
         }

@@ -146,6 +146,7 @@ static void act(int i, enum election_action action)
               election_state_name(s->election.state), (unsigned long long)s->election.turn,
               epoch_text(s->election.epoch).is, end_reason_name(s->election.reason));
         return;
+    case ELECTION_KILL_BELOW: /* nobody here survives a kill */
     case ELECTION_UNKILLABLE:
     case ELECTION_READY_TO_ELECT_ANEW:
         return;

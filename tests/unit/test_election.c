@@ -3,6 +3,7 @@
 
 #include "common/random.h"
 #include "supervisor/election.h"
+#include "supervisor/election_fencing.h"
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -510,6 +511,27 @@ Test(election, its_invariants_hold_whatever_happens)
             cr_assert(e.state == before || has(&got, ELECTION_ANNOUNCE));
         }
     }
+}
+
+/* What it had comes to us with its death; only one that does not die is gone around. */
+Test(election, the_jobs_of_a_worker_are_looked_for_below_it_only_when_it_does_not_die)
+{
+    struct election e = made_in(LEADER);
+    struct election_actions got =
+        feed(&e, (struct election_event){.type = ELECTION_TICK, .now = LEASE_ENDS});
+
+    cr_expect(has(&got, ELECTION_KILL_WORKER));
+    cr_expect_not(has(&got, ELECTION_KILL_BELOW));
+    cr_expect_eq(got.wake_at, LEASE_ENDS + ELECTION_KILL_BELOW_AFTER);
+    cr_expect_lt(ELECTION_KILL_BELOW_AFTER, usual.margin, "the key may be another's by then");
+    got = feed(&e, (struct election_event){.type = ELECTION_TICK, .now = got.wake_at});
+    cr_expect(has(&got, ELECTION_KILL_WORKER));
+    cr_expect(has(&got, ELECTION_KILL_BELOW));
+    cr_expect_eq(got.wake_at, e.now + DUR_S(1));
+    got = feed(&e, (struct election_event){.type = ELECTION_TICK, .now = got.wake_at});
+    cr_expect(has(&got, ELECTION_KILL_BELOW), "again: it may have missed one");
+    got = feed(&e, (struct election_event){.type = ELECTION_WORKER_EXITED});
+    cr_expect(has(&got, ELECTION_SWEEP));
 }
 
 /* Somebody may lead again: with a world that answers, no state is a dead end. */

@@ -177,6 +177,37 @@ Test(process_tree, descendants_come_children_first)
     sweep_all();
 }
 
+/* A worker that hangs reaps nobody. */
+Test(process_tree, the_dead_are_not_among_the_living_below)
+{
+    struct pid_set set;
+    int report[2];
+    pid_t living;
+
+    cr_assert_eq(pipe(report), 0);
+    pid_t first = fork();
+    if (first == 0) {
+        siginfo_t info;
+        pid_t dead = fork();
+
+        if (dead == 0) {
+            _exit(0);
+        }
+        (void)waitid(P_PID, (id_t)dead, &info, WEXITED | WNOWAIT);
+        (void)fork_chain(1, report[1]);
+        idle();
+    }
+    cr_assert_eq(read(report[0], &living, sizeof(living)), (ssize_t)sizeof(living));
+    cr_assert_eq(process_descendants(first, &set), 0);
+    cr_expect_eq(set.count, 2);
+    pid_set_release(&set);
+    cr_assert_eq(process_living_below(first, &set), 0);
+    cr_assert_eq(set.count, 1);
+    cr_expect_eq(set.pids[0], living);
+    pid_set_release(&set);
+    sweep_all();
+}
+
 /* The name of a process is what it likes, and it likes to be mistaken for the next fields. */
 Test(process_tree, a_name_full_of_parentheses_confuses_nobody)
 {
