@@ -72,6 +72,7 @@ static const char *const end_reasons[END_REASON_COUNT] = {
     [END_INTERNAL] = "internal",
     [END_WORKER_DIED] = "worker_died",
     [END_WORKER_HUNG] = "worker_hung",
+    [END_SUPERVISOR_DIED] = "supervisor_died",
 };
 
 const char *end_reason_name(enum end_reason reason)

@@ -32,21 +32,22 @@ enum message_sender {
  * pgbaton.term. */
 enum end_reason {
     END_NONE,
-    END_STOP,           /* the instance is asked to stop */
-    END_STEP_DOWN,      /* somebody asked for it */
-    END_RELOAD,         /* the configuration elects anew */
-    END_SESSION_ENDED,  /* the lock session is gone */
-    END_LEASE_EXPIRED,  /* no heartbeat acknowledged in time */
-    END_WITNESS,        /* the database says that another session holds the key */
-    END_CLOCK,          /* our clock is off by more than max_clock_skew */
-    END_SEAT_LOST,      /* the heir's seat went away during the campaign */
-    END_CONNECT_FAILED, /* the worker cannot connect */
-    END_REFUSED,        /* the session cannot be used (pooler, standby, version, settings) */
-    END_NOT_GRANTED,    /* mode = poll: somebody else was faster */
-    END_TERM_FAILED,    /* the key was granted, but the term cannot be opened */
-    END_INTERNAL,       /* anything unexpected on a session */
-    END_WORKER_DIED,    /* the process of the worker ended */
-    END_WORKER_HUNG,    /* the worker did not renew by its deadline */
+    END_STOP,            /* the instance is asked to stop */
+    END_STEP_DOWN,       /* somebody asked for it */
+    END_RELOAD,          /* the configuration elects anew */
+    END_SESSION_ENDED,   /* the lock session is gone */
+    END_LEASE_EXPIRED,   /* no heartbeat acknowledged in time */
+    END_WITNESS,         /* the database says that another session holds the key */
+    END_CLOCK,           /* our clock is off by more than max_clock_skew */
+    END_SEAT_LOST,       /* the heir's seat went away during the campaign */
+    END_CONNECT_FAILED,  /* the worker cannot connect */
+    END_REFUSED,         /* the session cannot be used (pooler, standby, version, settings) */
+    END_NOT_GRANTED,     /* mode = poll: somebody else was faster */
+    END_TERM_FAILED,     /* the key was granted, but the term cannot be opened */
+    END_INTERNAL,        /* anything unexpected on a session */
+    END_WORKER_DIED,     /* the process of the worker ended */
+    END_WORKER_HUNG,     /* the worker did not renew by its deadline */
+    END_SUPERVISOR_DIED, /* the worker has nobody above it any more */
     END_REASON_COUNT,
 };
 const char *end_reason_name(enum end_reason reason);

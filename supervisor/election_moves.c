@@ -65,6 +65,7 @@ void election_rest_after(struct election *e, enum end_reason reason)
     case END_SEAT_LOST: /* the probe backs off by itself */
     case END_WORKER_DIED:
     case END_WORKER_HUNG:
+    case END_SUPERVISOR_DIED: /* is said to none */
         return;
     case END_NOT_GRANTED: /* mode = poll: the normal case */
         rest_for(e, jittered(e->terms.retry_interval, e->terms.retry_jitter, &e->random));

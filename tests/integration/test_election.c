@@ -107,6 +107,11 @@ Test(election, a_supervisor_that_is_killed_takes_its_children_and_their_jobs_wit
     instance_wait(B, "elected", "");
     diary_wait(&fleet.diary, "b", 10);
     cr_expect(program_wait_all(&A->supervisor, WAIT_LIMIT), "something of a is left");
+    instance_wait(A, "supervisor_gone", "");
+    instance_wait(A, "released", "reason=supervisor_died");
+    PGconn *conn = server_connect(&fleet.pg, "test");
+    cr_expect_str_eq(term_end(conn, 1), "released/supervisor_died");
+    PQfinish(conn);
     fleet_check(&fleet);
 }
 

@@ -194,8 +194,11 @@ static void obey(int i, const struct note *note)
         jobs_look(i);
         return;
     case NOTE_STOP:
+        worker_happened(i, (struct turn_event){.type = TURN_ORPHANED, .reason = END_STOP});
+        return;
     default: /* the end of the supervisor */
-        worker_happened(i, (struct turn_event){.type = TURN_ORPHANED});
+        worker_happened(i,
+                        (struct turn_event){.type = TURN_ORPHANED, .reason = END_SUPERVISOR_DIED});
         return;
     }
 }

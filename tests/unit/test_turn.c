@@ -43,8 +43,8 @@ static const struct turn_event started = {.type = TURN_JOBS_STARTED};
 static const struct turn_event idle = {.type = TURN_JOBS_IDLE};
 static const struct turn_event stamped = {.type = TURN_STAMPED};
 static const struct turn_event given_up = {.type = TURN_RELEASED};
-static const struct turn_event terminated = {.type = TURN_TERMINATED};
-static const struct turn_event orphaned = {.type = TURN_ORPHANED};
+static const struct turn_event terminated = {.type = TURN_TERMINATED, .reason = END_STOP};
+static const struct turn_event orphaned = {.type = TURN_ORPHANED, .reason = END_SUPERVISOR_DIED};
 static const struct turn_event tick = {.type = TURN_TICK};
 
 static void feed(struct turn *t, const struct turn_event *event, mono_ns at,
@@ -526,10 +526,28 @@ Test(turn, a_worker_that_leaves_releases_and_exits)
     feed(&t, &idle, t.now, &got);
     cr_expect_str_eq(action_letters(&got), "stamp");
     cr_expect_str_eq(turn_ended_as(&t), "released", "every job was dead before the key was free");
+    cr_expect_eq(t.reason, END_SUPERVISOR_DIED, "nobody asked for it");
     feed(&t, &stamped, t.now, &got);
     feed(&t, &given_up, t.now, &got);
     cr_expect_str_eq(action_letters(&got), "close RELEASED forget exit");
     cr_expect_eq(t.state, WORKER_GONE);
+}
+
+Test(turn, the_end_of_a_term_says_whether_it_was_asked_for_or_the_supervisor_died)
+{
+    static const enum worker_state held[] = {WORKER_OPENING, WORKER_WAITING, WORKER_LEADING,
+                                             WORKER_DRAINING};
+
+    for (size_t i = 0; i < ARRAY_LEN(held); i++) {
+        struct turn asked = made_in(held[i]);
+        struct turn alone = made_in(held[i]);
+        struct turn_actions got;
+
+        feed(&asked, &terminated, asked.now, &got);
+        cr_expect_neq(asked.reason, END_SUPERVISOR_DIED, "%s", worker_state_name(held[i]));
+        feed(&alone, &orphaned, alone.now, &got);
+        cr_expect_eq(alone.reason, END_SUPERVISOR_DIED, "%s", worker_state_name(held[i]));
+    }
 }
 
 Test(turn, a_worker_that_leaves_does_not_outlive_d)

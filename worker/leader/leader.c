@@ -212,10 +212,10 @@ void leader_stand_down(struct leader *l, const struct message_stand_down *order)
     leader_settle(l);
 }
 
-void leader_leave(struct leader *l, enum turn_event_type why)
+void leader_leave(struct leader *l, enum turn_event_type how, enum end_reason reason)
 {
-    assert(why == TURN_TERMINATED || why == TURN_ORPHANED);
-    leader_happened_to_process(l, (struct turn_event){.type = why});
+    assert(how == TURN_TERMINATED || how == TURN_ORPHANED);
+    leader_happened_to_process(l, (struct turn_event){.type = how, .reason = reason});
     leader_settle(l);
 }
 

@@ -78,8 +78,9 @@ void leader_requests(struct leader *l);
  * .request and .monitor are the command's. Its order is to be checked: it came from the monitor. */
 void leader_job_command(struct leader *l, const struct message_job_command *command);
 
-/* leader_leave - end the turn and then the process. TURN_TERMINATED or TURN_ORPHANED. */
-void leader_leave(struct leader *l, enum turn_event_type why);
+/* leader_leave - end the turn, for that reason, and then the process. TURN_TERMINATED or
+ * TURN_ORPHANED. */
+void leader_leave(struct leader *l, enum turn_event_type how, enum end_reason reason);
 
 /* leader_reap - SIGCHLD. */
 void leader_reap(struct leader *l);

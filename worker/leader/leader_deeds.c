@@ -184,7 +184,8 @@ static void send_elected(struct leader *l)
     if (!tell(l, MESSAGE_ELECTED, &m, l->lock->fd)) {
         /* Without its copy of the socket our crash would free the key before our jobs are dead. */
         leader_keep_text(l, "the supervisor does not take the lock's descriptor");
-        leader_happened_to_process(l, (struct turn_event){.type = TURN_ORPHANED});
+        leader_happened_to_process(
+            l, (struct turn_event){.type = TURN_ORPHANED, .reason = END_SUPERVISOR_DIED});
         return;
     }
     ledger_begin(l->ledger, l->turn.epoch);
@@ -249,7 +250,7 @@ static void send_lost(struct leader *l)
 
 static void send_released(struct leader *l)
 {
-    log_end(l, "released", LEVEL_INFO);
+    log_end(l, "released", l->turn.reason == END_SUPERVISOR_DIED ? LEVEL_WARN : LEVEL_INFO);
     tell_ended(l, MESSAGE_RELEASED);
 }
 

@@ -162,9 +162,9 @@ static mono_ns leave_limit(const struct turn *t, dur_ns grace)
 }
 
 /* The supervisor is gone, or somebody wants this process gone: end the jobs, release, exit. */
-static void leave(struct turn *t, dur_ns grace, struct turn_actions *out)
+static void leave(struct turn *t, dur_ns grace, enum end_reason reason, struct turn_actions *out)
 {
-    t->reason = END_STOP;
+    t->reason = reason;
     if (!t->jobs_began) {
         stamp(t, out);
         return;
@@ -202,7 +202,7 @@ static void idle(struct turn *t, const struct turn_event *ev, struct turn_action
 static void campaigning(struct turn *t, const struct turn_event *ev, struct turn_actions *out)
 {
     if (t->leaving) {
-        fail(t, END_STOP, out);
+        fail(t, ev->reason, out);
     } else if (ev->type == TURN_GRANTED) {
         t->state = WORKER_OPENING;
         t->limit = t->now + t->rules.open_limit;
@@ -261,7 +261,7 @@ static void break_off(struct turn *t, enum end_reason reason, mono_ns over_by,
 static void opening(struct turn *t, const struct turn_event *ev, struct turn_actions *out)
 {
     if (t->leaving) {
-        break_off(t, END_STOP, MONO_NEVER, out);
+        break_off(t, ev->reason, MONO_NEVER, out);
         return;
     }
     if (ev->type == TURN_STAND_DOWN) {
@@ -347,7 +347,7 @@ static void leading(struct turn *t, const struct turn_event *ev, struct turn_act
         return;
     }
     if (t->leaving) {
-        leave(t, grace_of(t, ev), out);
+        leave(t, grace_of(t, ev), ev->reason, out);
     } else if (ev->type == TURN_STAND_DOWN) {
         drain(t, ev, out);
     } else if (t->state == WORKER_WAITING && t->now >= t->wait_until) {
@@ -384,7 +384,7 @@ static void draining(struct turn *t, const struct turn_event *ev, struct turn_ac
         hurry(t, ev->over_by, ev->reason, out);
     } else if (ev->type == TURN_TERMINATED || ev->type == TURN_ORPHANED) {
         t->limit = earlier(t->limit, leave_limit(t, grace_of(t, ev)));
-        hurry(t, t->now + grace_of(t, ev), END_STOP, out);
+        hurry(t, t->now + grace_of(t, ev), ev->reason, out);
     }
     if (t->state == WORKER_DRAINING && t->now >= t->kill_at) {
         kill_jobs(t, out);
@@ -573,6 +573,7 @@ const char *turn_ended_as(const struct turn *t)
     case END_RELOAD:
     case END_CLOCK:
     case END_SEAT_LOST:
+    case END_SUPERVISOR_DIED: /* the jobs were dead first */
         return "released";
     case END_NONE:
     case END_SESSION_ENDED:

@@ -75,8 +75,8 @@ enum turn_event_type {
     TURN_JOBS_IDLE,     /* no process of any job is alive */
     TURN_STAMPED,       /* the end of the term is written, or cannot be */
     TURN_RELEASED,      /* the key was given up */
-    TURN_TERMINATED,    /* SIGTERM to this process alone */
-    TURN_ORPHANED,      /* the supervisor is gone, or wants us to end at once */
+    TURN_TERMINATED,    /* .reason: SIGTERM to this process alone */
+    TURN_ORPHANED,      /* .reason: the supervisor is gone, or wants us to end at once */
     TURN_EVENT_COUNT,
 };
 /* clang-format on */

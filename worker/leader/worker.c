@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ struct worker {
     ev_io channel;
     ev_io signals;
     struct timer alive;
+    bool orphaned; /* said so */
 };
 
 static void take_config(struct worker *w, int fd)
@@ -61,7 +63,7 @@ static void take_message(struct worker *w, const struct message *m, int fd)
         leader_job_command(&w->leader, &m->u.job_command);
         break;
     case MESSAGE_STOP:
-        leader_leave(&w->leader, TURN_ORPHANED);
+        leader_leave(&w->leader, TURN_ORPHANED, END_STOP);
         break;
     case MESSAGE_LOG:
         if (fd != -1) {
@@ -73,6 +75,16 @@ static void take_message(struct worker *w, const struct message *m, int fd)
         break;
     }
     close_if_open(fd);
+}
+
+/* Its end of file and the signal that the kernel sends for its death both come here. */
+static void be_orphaned(struct worker *w)
+{
+    if (!w->orphaned) {
+        w->orphaned = true;
+        log_warn("supervisor_gone", "pid=%d next=exit", (int)w->child->supervisor);
+    }
+    leader_leave(&w->leader, TURN_ORPHANED, END_SUPERVISOR_DIED);
 }
 
 static void on_channel(struct ev_loop *loop, ev_io *io, int revents)
@@ -91,7 +103,7 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int revents)
         if (rc <= 0) { /* gone, or not to be believed any more: either way we are alone */
             ev_io_stop(loop, io);
             channel_close(&w->child->up);
-            leader_leave(&w->leader, TURN_ORPHANED);
+            be_orphaned(w);
             return;
         }
         take_message(w, &m, fd);
@@ -105,8 +117,11 @@ static void take_signal(struct worker *w, uint32_t number)
         leader_reap(&w->leader);
         break;
     case SIGTERM:
-        leader_leave(&w->leader,
-                     getppid() == w->child->supervisor ? TURN_TERMINATED : TURN_ORPHANED);
+        if (getppid() == w->child->supervisor) {
+            leader_leave(&w->leader, TURN_TERMINATED, END_STOP);
+        } else {
+            be_orphaned(w);
+        }
         break;
     default: /* INT and QUIT of a terminal reach the whole group: the supervisor decides */
         break;
