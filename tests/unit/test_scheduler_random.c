@@ -213,8 +213,8 @@ static void check_start(const struct scheduler_run *run)
 
 static void check_wait(const struct scheduler_run *run)
 {
-    bool patient = run->made_up || run->is_service || run->origin == ORIGIN_RETRY ||
-                   run->origin == ORIGIN_RERUN;
+    /* What did not come from a tick waits whatever overlap says: that was looked at before. */
+    bool patient = run->made_up || run->origin != ORIGIN_SCHEDULE;
 
     MUST(run->stage == RUN_WAITING && !run->settled, "it does not wait");
     MUST(patient || run->job->policy.overlap != OVERLAP_QUEUE || run->job->holding == 0 ||

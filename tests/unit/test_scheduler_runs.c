@@ -211,6 +211,34 @@ Test(scheduler_runs, what_waits_is_promoted_when_its_row_is_there)
     plan_release(&p);
 }
 
+Test(scheduler_runs, what_was_asked_for_and_finds_no_room_says_why_it_waits)
+{
+    struct plan p = plan_made(3);
+    struct scheduler_about about = queued(ORIGIN_TRIGGER);
+
+    for (size_t i = 0; i < 3; i++) {
+        p.jobs[i].schedule.kind = SCHEDULE_MANUAL;
+    }
+    p.s.max_running = 1;
+    plan_begin(&p);
+    about.settled = false;
+    cr_expect_null(scheduler_would_wait(&p.s, &p.jobs[0]));
+    scheduler_settled(&p.s, plan_add(&p, 0, &about));
+    plan_expect(&p, "there is room", 0, SCHEDULER_PROMOTE);
+    plan_expect(&p, "", 0, SCHEDULER_START);
+    struct scheduler_run *first = p.run;
+    cr_expect_str_eq(scheduler_would_wait(&p.s, &p.jobs[0]), "overlap");
+    cr_expect_str_eq(scheduler_would_wait(&p.s, &p.jobs[1]), "max_running");
+    scheduler_settled(&p.s, plan_add(&p, 1, &about));
+    struct scheduler_decision d = plan_expect(&p, "there is none", 1, SCHEDULER_WAIT);
+    cr_expect_str_eq(d.reason, "max_running");
+    plan_expect_nothing(&p, "it is said once");
+    plan_ended(&p, first);
+    plan_expect(&p, "now there is", 1, SCHEDULER_PROMOTE);
+    plan_expect(&p, "", 1, SCHEDULER_START);
+    plan_release(&p);
+}
+
 Test(scheduler_runs, what_is_delayed_waits_for_its_due_time_and_its_row)
 {
     for (int settled = 0; settled < 2; settled++) {

@@ -18,6 +18,7 @@ static void trigger(struct jobs *jobs, struct job *job, const struct ledger_requ
                     struct jobs_answer *answer)
 {
     bool skips = scheduler_would_skip(&job->plan);
+    const char *waits = scheduler_would_wait(&jobs->scheduler, &job->plan);
 
     if (!job->plan.enabled) {
         say(answer, false, "it is not enabled");
@@ -43,7 +44,12 @@ static void trigger(struct jobs *jobs, struct job *job, const struct ledger_requ
         .stage = RUN_WAITING,
     };
     jobs_await(jobs, jobs_make_tick(jobs, job, answer->run_id, &about), change);
-    say(answer, true, "it is started");
+    if (waits == NULL) {
+        say(answer, true, "it is started");
+    } else {
+        answer->done = true;
+        (void)snprintf(answer->text, sizeof(answer->text), "it waits: %s", waits);
+    }
 }
 
 static void cancel(struct jobs *jobs, struct job *job, struct jobs_answer *answer)

@@ -169,6 +169,7 @@ struct scheduler_run {
     enum run_stage stage;
     bool made_up; /* one of several missed ticks: it waits for the one before */
     bool settled; /* the ledger has been told all there is to tell of it */
+    bool told;    /* WAITING: so has why it waits */
     bool holds;   /* counts for overlap, mutex and max_running */
     bool is_service;
     bool at_release;      /* made when the term ended: of a @released job */
@@ -351,6 +352,10 @@ void scheduler_left(struct scheduler *s, struct scheduler_run *run, mono_ns mono
 /* scheduler_would_skip - would a run that somebody asks for now be skipped, as the job's last run
  * still runs or waits? */
 bool scheduler_would_skip(const struct scheduler_job *job);
+
+/* scheduler_would_wait - why a run that somebody asks for now would have to wait; NULL: it starts.
+ */
+const char *scheduler_would_wait(const struct scheduler *s, const struct scheduler_job *job);
 
 /* scheduler_is_over - a drain or an end has come to its end: no run, and none to come. */
 bool scheduler_is_over(const struct scheduler *s, mono_ns mono);

@@ -117,6 +117,7 @@ void scheduler_add(struct scheduler *s, struct scheduler_run *run, struct schedu
         .stage = about->stage,
         .made_up = about->made_up,
         .settled = about->settled,
+        .told = about->settled,
         .is_service = about->origin == ORIGIN_SERVICE,
         .at_release = s->phase == SCHEDULER_RELEASING,
         .timeout_at = MONO_NEVER,
@@ -279,6 +280,16 @@ static struct scheduler_decision start(struct scheduler_run *run)
         .verdict = SCHEDULER_START, .job = run->job, .run = run, .scheduled_at = run->scheduled_at};
 }
 
+/* The ledger is told why; until that is written, it has no room. */
+static struct scheduler_decision waits(struct scheduler_run *run, const char *reason)
+{
+    assert(run->stage == RUN_WAITING);
+    run->settled = false;
+    run->told = true;
+    return (struct scheduler_decision){
+        .verdict = SCHEDULER_WAIT, .job = run->job, .run = run, .reason = reason};
+}
+
 /* Ours, and its instant has come. One that was promoted has room already. */
 static struct scheduler_decision admit(struct scheduler *s, struct scheduler_run *run, mono_ns mono)
 {
@@ -305,10 +316,8 @@ static struct scheduler_decision admit(struct scheduler *s, struct scheduler_run
         take_room(s, run);
         return start(run);
     }
-    run->settled = false;
     wait_in_line(s, run);
-    return (struct scheduler_decision){
-        .verdict = SCHEDULER_WAIT, .job = run->job, .run = run, .reason = reason};
+    return waits(run, reason);
 }
 
 /* Its moment in the heap of starts has come. */
@@ -333,10 +342,10 @@ struct scheduler_decision scheduler_come_to(struct scheduler *s, struct schedule
     return (struct scheduler_decision){.verdict = SCHEDULER_NOTHING};
 }
 
-static bool has_room(const struct scheduler *s, const struct scheduler_run *run)
+/* Why it cannot start now, though its row is there and nothing is against it; NULL: it can. */
+static const char *stands_back(const struct scheduler *s, const struct scheduler_run *run)
 {
-    return run->settled && !run->unwanted && may_start(s, run) && !stands_in_line(run) &&
-           no_room(s, run) == NULL;
+    return stands_in_line(run) ? "overlap" : no_room(s, run);
 }
 
 bool scheduler_look_at_waiting(struct scheduler *s, struct scheduler_decision *out)
@@ -345,8 +354,18 @@ bool scheduler_look_at_waiting(struct scheduler *s, struct scheduler_decision *o
         return false;
     }
     for (struct scheduler_run *run = s->first_waiting; run != NULL; run = run->next_waiting) {
-        if (!has_room(s, run)) {
+        const char *reason = NULL;
+
+        if (!run->settled || run->unwanted || !may_start(s, run)) {
             continue;
+        }
+        reason = stands_back(s, run);
+        if (reason != NULL && run->told) {
+            continue;
+        }
+        if (reason != NULL) { /* what was asked for, follows or is tried again waits in line too */
+            *out = waits(run, reason);
+            return true;
         }
         leave_line(s, run);
         run->stage = RUN_ASKED;
@@ -362,6 +381,17 @@ bool scheduler_look_at_waiting(struct scheduler *s, struct scheduler_decision *o
 bool scheduler_would_skip(const struct scheduler_job *job)
 {
     return job->policy.overlap == OVERLAP_SKIP && (job->holding > 0 || job->waiting > 0);
+}
+
+const char *scheduler_would_wait(const struct scheduler *s, const struct scheduler_job *job)
+{
+    if (job->policy.overlap != OVERLAP_ALLOW && (job->holding > 0 || job->waiting > 0)) {
+        return "overlap";
+    }
+    if (job->mutex != NULL && job->mutex->holder != NULL) {
+        return "mutex";
+    }
+    return s->holding >= s->max_running ? "max_running" : NULL;
 }
 
 /* ---- processes ---- */
