@@ -61,15 +61,46 @@ static void cancel(struct jobs *jobs, struct job *job, struct jobs_answer *answe
                    stopped == 1 ? "%u run is stopped" : "%u runs are stopped", stopped);
 }
 
+static void say_of_one(const struct jobs *jobs, bool paused, bool was, struct jobs_answer *answer)
+{
+    bool all = jobs->scheduler.all_paused;
+
+    if (paused) {
+        say(answer, true, was ? "it was paused already" : "it is paused");
+    } else if (all) { /* a script that goes by the exit code must not take it for running */
+        say(answer, false,
+            was ? "its own pause has ended, but all jobs are paused: `pgbaton resume` ends that"
+                : "it was not paused by itself: all jobs are paused, and `pgbaton resume` ends "
+                  "that");
+    } else {
+        say(answer, true, was ? "it goes on" : "it was not paused");
+    }
+}
+
 static void pause_or_resume(struct jobs *jobs, struct job *job,
                             const struct ledger_request *request, struct jobs_answer *answer)
 {
     bool paused = request->kind == LEDGER_PAUSE;
     const struct ledger_job_change change = {.sets_paused = true, .paused = paused};
+    bool was = job != NULL ? job->plan.paused : jobs->scheduler.all_paused;
 
     scheduler_pause(&jobs->scheduler, job != NULL ? &job->plan : NULL, paused, clock_now());
     jobs_ask_job_change(jobs, request->job, &change);
-    say(answer, true, paused ? "it is paused" : "it goes on");
+    for (size_t i = 0; i < jobs->count; i++) {
+        if (job == NULL || job == jobs->list[i]) {
+            jobs_show(jobs, jobs->list[i]);
+        }
+    }
+    if (job != NULL) {
+        say_of_one(jobs, paused, was, answer);
+    } else if (paused) {
+        say(answer, true, was ? "all jobs were paused already" : "all jobs are paused");
+    } else {
+        say(answer, true,
+            was ? "all jobs go on, but for those paused by name"
+                : "no pause of all jobs was in force; one that was paused by name is resumed by "
+                  "name");
+    }
 }
 
 static void obey(struct jobs *jobs, const struct ledger_request *request,

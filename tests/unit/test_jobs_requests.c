@@ -1,0 +1,58 @@
+/* What people ask of the leader, and what they are told. */
+#include <criterion/criterion.h>
+
+#include "tests/unit/jobs_fixture.h"
+
+TestSuite(jobs_requests, .init = world_up, .fini = world_down, .timeout = 300);
+
+static const struct schedule manual = {.kind = SCHEDULE_MANUAL};
+
+static struct jobs_answer ask(enum ledger_request_kind kind, const char *job)
+{
+    const struct ledger_request request = {
+        .kind = kind, .job = job, .requested_at = clock_wall(), .requested_by = "test"};
+    struct jobs_answer answer;
+
+    jobs_command(world.jobs, &request, &answer);
+    return answer;
+}
+
+static void expect(enum ledger_request_kind kind, const char *job, bool done, const char *text)
+{
+    struct jobs_answer answer = ask(kind, job);
+
+    cr_expect_str_eq(answer.text, text, "%s", answer.text);
+    cr_expect_eq(answer.done, done, "%s", answer.text);
+}
+
+Test(jobs_requests, an_answer_says_what_is_still_paused)
+{
+    world_add("one", manual, "exit 0");
+    world_begin();
+    expect(LEDGER_RESUME, "one", true, "it was not paused");
+    expect(LEDGER_PAUSE, "one", true, "it is paused");
+    expect(LEDGER_PAUSE, "one", true, "it was paused already");
+    expect(LEDGER_PAUSE, "", true, "all jobs are paused");
+    expect(LEDGER_RESUME, "one", false,
+           "its own pause has ended, but all jobs are paused: `pgbaton resume` ends that");
+    expect(LEDGER_RESUME, "one", false,
+           "it was not paused by itself: all jobs are paused, and `pgbaton resume` ends that");
+    expect(LEDGER_RESUME, "", true, "all jobs go on, but for those paused by name");
+    expect(LEDGER_PAUSE, "one", true, "it is paused");
+    expect(LEDGER_RESUME, "one", true, "it goes on");
+    world_drain(0, DUR_S(5));
+}
+
+Test(jobs_requests, a_run_that_finds_no_room_is_said_to_wait)
+{
+    world_add("one", manual, "> $DIR/runs; sleep 1000");
+    world_add("two", manual, "sleep 1000");
+    world.cfg.runs.max_running = 1;
+    world_begin();
+    expect(LEDGER_TRIGGER, "one", true, "it is started");
+    world_wait_for_file("runs");
+    expect(LEDGER_TRIGGER, "two", true, "it waits: max_running");
+    world_wait_for_log("job_waits job=two");
+    cr_expect(world_has_logged("reason=max_running"), "%s", world_log());
+    world_kill_all();
+}
