@@ -235,7 +235,8 @@ void reload_carry_on(struct supervisor *s)
         if (r->done != done_before) {
             log_reloaded(s, "election");
             answer(s, EXIT_CODE_DONE,
-                   "reloaded: leadership was given up, the election starts anew");
+                   r->led ? "reloaded: leadership was given up, the election starts anew"
+                          : "reloaded: the election starts anew");
         }
     }
     deeds_happened(s, ELECTION_CONFIGURED);
@@ -267,6 +268,7 @@ static void take_next(struct supervisor *s, struct config *next)
         config_free(next);
         reload_children_wanted(
             s); /* one that waits for a reload tries again: a file may have changed */
+    s->reload.led = s->election.state == ELECTION_LEADER;
         s->reload.done++;
         log_reloaded(s, "nothing");
         answer(s, EXIT_CODE_DONE, "reloaded: nothing has changed");

@@ -36,6 +36,7 @@ enum { RELOAD_REQUESTS_MAX = 16, ELECTION_QUEUE_MAX = 16 };
 struct reload {
     bool under_way;      /* waits until nothing is held, to elect anew with next */
     bool again;          /* asked for once more meanwhile */
+    bool led;            /* when it began to wait: what is said of it */
     struct config *next; /* owned; NULL: none */
     uint64_t requests[RELOAD_REQUESTS_MAX]; /* of the monitor, to be answered */
     unsigned request_count;

@@ -181,6 +181,20 @@ Test(reload, goes_from_postgres_to_sqlite_to_none_and_back)
     fleet_check(&fleet);
 }
 
+Test(reload, of_another_election_does_not_say_that_a_follower_led)
+{
+    fleet_make(&fleet, 2, NULL);
+    fleet_begin(&fleet);
+
+    reconfigure(B, &(struct instance_settings){.election = "mode = poll\n"});
+    instance_command(B, &told, "reload", NULL);
+
+    cr_expect_eq(told.code, 0, "%s%s", told.out, told.err);
+    cr_expect_not_null(strstr(told.out, "reloaded: the election starts anew"), "%s", told.out);
+    cr_expect_null(strstr(told.out, "given up"), "%s", told.out);
+    fleet_check(&fleet);
+}
+
 Test(reload, of_a_follower_does_not_touch_the_leader)
 {
     fleet_make(&fleet, 2, NULL);
