@@ -219,6 +219,36 @@ static int say_outcome(const struct order *order, const json_t *run)
     return succeeded ? ask_flush() : EXIT_CODE_FAILED;
 }
 
+/* Is a run of it that succeeded kept? The daemon has the job's definition, we have not. */
+static bool keeps_successes(const struct order *order)
+{
+    json_t *request = json_pack("{s:s, s:s}", "command", "why", "job", order->job);
+    json_t *document = NULL;
+
+    if (ask_daemon(order->cfg, request, true, &document) != EXIT_CODE_DONE) {
+        return true;
+    }
+    const char *record = run_text(json_object_get(document, "policy"), "record");
+    bool keeps = record == NULL || strcmp(record, "failures") != 0;
+    json_decref(document);
+    return keeps;
+}
+
+/* Its row is gone: with record = failures that is how a success looks. */
+static int say_not_kept(const struct order *order, const char *id)
+{
+    if (keeps_successes(order)) {
+        (void)fputs("pgbaton: the run is not on record any more: how it ended is not known\n",
+                    stderr);
+        return EXIT_CODE_FAILED;
+    }
+    json_t *run = json_pack("{s:s, s:s, s:s}", "run", id, "job", order->job, "outcome",
+                            outcome_name(OUTCOME_SUCCEEDED));
+    int code = run == NULL ? EXIT_CODE_FAILED : say_outcome(order, run);
+    json_decref(run);
+    return code;
+}
+
 /* One look. True: that is all, and *ret_code says how it ended. */
 static bool look_at_run(struct order *order, char *id, size_t size, mono_ns *away_since,
                         int *ret_code)
@@ -231,10 +261,7 @@ static bool look_at_run(struct order *order, char *id, size_t size, mono_ns *awa
         return false;
     }
     if (*ret_code == EXIT_CODE_FAILED) { /* it was there */
-        (void)fputs("pgbaton: the run is not on record any more: with record = failures, one that "
-                    "succeeded is not kept\n",
-                    stderr);
-        *ret_code = EXIT_CODE_DONE;
+        *ret_code = say_not_kept(order, id);
         return true;
     }
     if (*ret_code != EXIT_CODE_DONE) {

@@ -3,6 +3,7 @@
  */
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/control.h"
 #include "supervisor/cli/ask.h"
@@ -36,15 +37,24 @@ static json_t *request_of(const char *const *operands, const char *zone)
     return request;
 }
 
+static const char *why_none(const json_t *policy)
+{
+    const char *record = run_text(policy, "record");
+
+    if (!json_is_object(policy)) {
+        return ", and it is no job of this instance's configuration";
+    }
+    return record != NULL && strcmp(record, "failures") == 0
+               ? ": with record = failures, a run that succeeded is not kept"
+               : ": none was due yet, or its runs were deleted after [jobs] history";
+}
+
 static int print_document(const json_t *document, bool json)
 {
     if (json_array_size(json_object_get(document, "runs")) == 0) {
         (void)fputs("pgbaton: no tick of ", stderr);
         print_safe(stderr, run_text(document, "job"));
-        (void)fprintf(stderr, " is on record%s\n",
-                      json_is_object(json_object_get(document, "policy"))
-                          ? ": none was due yet, or its runs were deleted after [jobs] history"
-                          : ", and it is no job of this instance's configuration");
+        (void)fprintf(stderr, " is on record%s\n", why_none(json_object_get(document, "policy")));
         return EXIT_CODE_FAILED;
     }
     if (json) {

@@ -137,3 +137,4 @@ Test(jobs_view, a_policy_is_of_a_job_that_is_configured)
     json_decref(policy);
     json_decref(none);
 }
+    cr_expect_str_eq(json_string_value(json_object_get(policy, "record")), "all");

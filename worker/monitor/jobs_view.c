@@ -197,3 +197,4 @@ json_t *jobs_view_policy(const struct config *config, const char *name)
     json_put(&made, "max_running", json_integer(config->runs.max_running));
     return json_made(&made);
 }
+    json_put(&made, "record", json_string(job->record == RECORD_FAILURES ? "failures" : "all"));
