@@ -114,6 +114,7 @@ static const struct {
      {ROWS("grandchild", "attempt, outcome, origin"), "1 succeeded after"},
      {"SELECT x.job, y.job FROM run x JOIN run y ON x.id = y.parent"
       " AND x.scheduled_at = y.scheduled_at AND x.ended_at <= y.started_at"
+      " AND y.due_at >= x.started_at"
       " WHERE x.job IN ('mother', 'child') ORDER BY x.job", "child grandchild; mother child"}},
     {"after JOB any: when it has ended, after the last attempt",
      "[job bad]\nschedule = @elected\nretries = 1\nretry_delay = 100ms\ncommand = exit 1\n"

@@ -91,6 +91,7 @@ static void start_children(struct jobs *jobs, const struct tick *tick, enum outc
             .attempt = 1,
             .origin = ORIGIN_AFTER,
             .stage = RUN_WAITING,
+            .due_at = clock_wall(), /* how late it is does not count its parent's run */
         };
 
         if (child->plan.enabled && (outcome == OUTCOME_SUCCEEDED || child->plan.schedule.any)) {

@@ -327,7 +327,7 @@ struct scheduler_about {
     enum run_stage stage; /* ASKED, WAITING or DELAYED */
     bool made_up;
     bool settled;   /* its row is in the ledger as that */
-    wall_ns due_at; /* DELAYED */
+    wall_ns due_at; /* DELAYED: not before; of others only for the record */
 };
 
 /* scheduler_add - run is the caller's and must not move until scheduler_remove() or
