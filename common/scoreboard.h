@@ -98,6 +98,7 @@ struct board_worker {
 enum { BOARD_JOBS_MAX = 16384 }; /* rows; untouched ones cost no memory */
 
 /* One row a job, in the order of the configuration. Written by the worker. */
+enum board_pause { BOARD_GOES_ON, BOARD_PAUSED, BOARD_ALL_PAUSED };
 struct board_job {
     char name[JOB_NAME_MAX];
     uint32_t running;
@@ -107,6 +108,8 @@ struct board_job {
     wall_ns last_started_at;
     wall_ns last_ended_at;
     wall_ns next_at; /* WALL_NEVER: no next */
+    uint32_t paused; /* enum board_pause */
+    uint32_t reserved;
     uint64_t runs;
     uint64_t failures;
     uint64_t skips;

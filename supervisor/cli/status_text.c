@@ -276,6 +276,7 @@ static void add_job(struct table *table, const json_t *job)
     const json_t *last = json_object_get(job, "last");
     const char *outcome = text_of(last, "outcome");
     const char *next = text_of(job, "next");
+    const char *paused_by = text_of(job, "paused_by");
 
     table_add(table, text_of(job, "name"));
     table_add(table, text_of(job, "schedule"));
@@ -287,7 +288,13 @@ static void add_job(struct table *table, const json_t *job)
     } else {
         table_add(table, outcome);
     }
-    table_add(table, json_is_false(json_object_get(job, "enabled")) ? "disabled" : next);
+    if (json_is_false(json_object_get(job, "enabled"))) {
+        table_add(table, "disabled");
+    } else if (paused_by != NULL) {
+        table_addf(table, "paused%s", paused_by[0] == 'a' ? " (all jobs)" : "");
+    } else {
+        table_add(table, next);
+    }
 }
 
 static void print_jobs(FILE *to, const json_t *document)

@@ -107,6 +107,16 @@ Test(jobs_view, without_a_ledger_has_what_this_instance_ran)
     json_decref(jobs);
 }
 
+Test(jobs_view, without_a_ledger_knows_what_this_instance_has_paused)
+{
+    struct jobs_view view = view_of(NULL, true);
+
+    rows[0].paused = BOARD_ALL_PAUSED;
+    json_t *jobs = jobs_view_document(&view);
+    cr_expect_str_eq(text_of(jobs, 0, "paused_by"), "all");
+    json_decref(jobs);
+}
+
 /* Rows are the word of another process. */
 Test(jobs_view, takes_rows_of_any_shape)
 {
@@ -133,8 +143,8 @@ Test(jobs_view, a_policy_is_of_a_job_that_is_configured)
     json_t *none = jobs_view_policy(view.config, "no such");
 
     cr_expect_str_eq(json_string_value(json_object_get(policy, "overlap")), "skip");
+    cr_expect_str_eq(json_string_value(json_object_get(policy, "record")), "all");
     cr_expect(json_is_null(none));
     json_decref(policy);
     json_decref(none);
 }
-    cr_expect_str_eq(json_string_value(json_object_get(policy, "record")), "all");

@@ -178,6 +178,16 @@ Test(status, of_a_leader)
     }
 }
 
+Test(status, a_job_that_is_paused_says_so)
+{
+    struct status_view view = leader();
+
+    rows[0].paused = BOARD_PAUSED;
+    expect_at(&view, "jobs.0.paused_by", "\"job\"", "paused");
+    rows[0].paused = BOARD_ALL_PAUSED;
+    expect_at(&view, "jobs.0.paused_by", "\"all\"", "all are");
+}
+
 Test(status, a_leader_past_its_deadline_does_not_lead)
 {
     struct status_view view = leader();

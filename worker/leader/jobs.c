@@ -143,6 +143,9 @@ void jobs_show(struct jobs *jobs, struct job *job)
     job->board.running = 0;
     job->board.pid = 0;
     job->board.next_at = job->plan.next_tick;
+    job->board.paused = jobs->scheduler.all_paused ? BOARD_ALL_PAUSED
+                        : job->plan.paused         ? BOARD_PAUSED
+                                                   : BOARD_GOES_ON;
     for (const struct scheduler_run *run = job->plan.runs; run != NULL; run = run->next) {
         const struct tick *tick = run->owner;
 

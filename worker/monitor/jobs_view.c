@@ -81,6 +81,18 @@ static json_t *last_of_board(const struct board_job *board)
     return json_made(&made);
 }
 
+json_t *jobs_view_pause(uint32_t paused)
+{
+    switch (paused) {
+    case BOARD_ALL_PAUSED:
+        return json_string("all");
+    case BOARD_PAUSED:
+        return json_string("job");
+    default: /* it came out of shared memory */
+        return json_null();
+    }
+}
+
 static json_t *next_of(const struct jobs_view *view, const struct config_job *job,
                        const struct board_job *board)
 {
@@ -95,7 +107,12 @@ static json_t *job_of(const struct jobs_view *view, size_t i, const json_t *row,
     const struct config_job *job = &view->config->jobs[i];
     const struct board_job *board = board_of(view, i);
     bool recorded = view->rows != NULL;
-    bool paused = json_is_true(json_object_get(row, "paused"));
+    /* Without a ledger only this instance knows of its pauses. */
+    uint32_t pause = recorded      ? (all_paused                                     ? BOARD_ALL_PAUSED
+                                      : json_is_true(json_object_get(row, "paused")) ? BOARD_PAUSED
+                                                                                     : BOARD_GOES_ON)
+                     : view->leads ? board->paused
+                                   : BOARD_GOES_ON;
     json_int_t running = json_integer_value(json_object_get(row, "running"));
     struct json_making made = {.object = json_object()};
 
@@ -103,11 +120,8 @@ static json_t *job_of(const struct jobs_view *view, size_t i, const json_t *row,
     json_put(&made, "schedule", json_text(job->schedule_text));
     json_put(&made, "zone", json_text(jobs_view_zone(job)));
     json_put(&made, "enabled", json_boolean(job->enabled));
-    json_put(&made, "paused", json_boolean(paused || all_paused));
-    json_put(&made, "paused_by",
-             all_paused ? json_string("all")
-             : paused   ? json_string("job")
-                        : json_null());
+    json_put(&made, "paused", json_boolean(pause != BOARD_GOES_ON));
+    json_put(&made, "paused_by", jobs_view_pause(pause));
     json_put(&made, "running",
              json_integer(view->leads || !recorded ? (json_int_t)board->running : running));
     json_put(&made, "waiting", json_integer(json_integer_value(json_object_get(row, "waiting"))));
@@ -191,10 +205,10 @@ json_t *jobs_view_policy(const struct config *config, const char *name)
              json_string(job->on_interrupt == INTERRUPT_RERUN ? "rerun" : "skip"));
     json_put(&made, "retries", json_integer(job->retries));
     json_put(&made, "retry_delay_seconds", seconds(job->retry_delay));
+    json_put(&made, "record", json_string(job->record == RECORD_FAILURES ? "failures" : "all"));
     json_put(&made, "timeout_seconds", job->timeout > 0 ? seconds(job->timeout) : json_null());
     json_put(&made, "grace_seconds", seconds(job->grace));
     json_put(&made, "mutex", json_text(job->mutex));
     json_put(&made, "max_running", json_integer(config->runs.max_running));
     return json_made(&made);
 }
-    json_put(&made, "record", json_string(job->record == RECORD_FAILURES ? "failures" : "all"));

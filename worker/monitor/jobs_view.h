@@ -33,6 +33,9 @@ json_t *jobs_view_document(const struct jobs_view *view);
 /* jobs_view_zone - the name of the zone that its schedule is read in. */
 const char *jobs_view_zone(const struct config_job *job);
 
+/* jobs_view_pause - an enum board_pause as "all", "job" or JSON null, a new reference. */
+json_t *jobs_view_pause(uint32_t paused);
+
 /* jobs_view_policy - what is configured for the job of that name and explains its outcomes, a new
  * reference; JSON null: it is none of ours. */
 json_t *jobs_view_policy(const struct config *config, const char *name);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/identity.h"
+#include "worker/monitor/jobs_view.h"
 #include "worker/monitor/json_text.h"
 #include "worker/monitor/warnings.h"
 
@@ -276,6 +277,7 @@ static json_t *job(const struct config_job *config, const struct board_job *row,
     json_put(&made, "running", json_integer(row->running));
     json_put(&made, "pid", pid_or_null(row->running > 0 ? row->pid : 0));
     json_put(&made, "last", row->last_started_at == 0 ? json_null() : last_run(row));
+    json_put(&made, "paused_by", scheduled ? jobs_view_pause(row->paused) : json_null());
     json_put(&made, "next", scheduled ? json_moment(row->next_at) : json_null());
     json_put(&made, "runs", json_integer((json_int_t)row->runs));
     json_put(&made, "failures", json_integer((json_int_t)row->failures));
