@@ -140,6 +140,7 @@ int config_read(const struct config_sources *sources, struct config **ret_config
     int rc = read_sources(cfg, sources) ? config_build(cfg) : -EINVAL;
 
     cfg->private->entries.problems = NULL;
+    config_problems_sort(ret_problems);
     if (rc < 0) {
         config_free(cfg);
         return rc;

@@ -69,6 +69,9 @@ void config_entries_put(struct config_entries *entries, const struct config_entr
 void config_entries_environment(struct config_entries *entries, char *const *environment);
 void config_entries_option(struct config_entries *entries, const char *option);
 
+/* config_problems_sort - by file and line; those of one line as they were found. */
+void config_problems_sort(struct config_problems *problems);
+
 /*
  * config_problem_add - FILE:LINE: [section] key: text. section and key may be NULL;
  * what cannot be printed in it is replaced.

@@ -109,3 +109,25 @@ void config_problem_add(struct config_problems *problems, bool warning, struct o
         problems->list[problems->count++] = problem;
     }
 }
+
+static bool comes_before(const struct config_problem *a, const struct config_problem *b)
+{
+    int order = strcmp(a->file, b->file);
+
+    return order != 0 ? order < 0 : a->line < b->line;
+}
+
+/* They are few, and nearly in order. */
+void config_problems_sort(struct config_problems *problems)
+{
+    for (size_t i = 1; i < problems->count; i++) {
+        struct config_problem moved = problems->list[i];
+        size_t at = i;
+
+        while (at > 0 && comes_before(&moved, &problems->list[at - 1])) {
+            problems->list[at] = problems->list[at - 1];
+            at--;
+        }
+        problems->list[at] = moved;
+    }
+}

@@ -1,5 +1,6 @@
 #include "supervisor/reload.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,22 +38,42 @@ static void refuse(struct supervisor *s, int code, const char *text)
 
 static const char stays[] = "the old configuration stays in force";
 
+void reload_refusal(const struct config_problems *problems, char *text, size_t size)
+{
+    enum { MORE_MAX = 64 };
+    size_t used = (size_t)snprintf(text, size, "%s", stays);
+    size_t left = problems->errors;
+
+    assert(size > sizeof(stays) + MORE_MAX);
+    for (size_t i = 0; i < problems->count && left > 0; i++) {
+        const struct config_problem *problem = &problems->list[i];
+        size_t length = strlen(problem->text) + 1;
+
+        if (problem->warning) {
+            continue;
+        }
+        if (used + length + MORE_MAX >= size) {
+            break;
+        }
+        used += (size_t)snprintf(text + used, size - used, "\n%s", problem->text);
+        left--;
+    }
+    if (left > 0) {
+        (void)snprintf(text + used, size - used, "\nand %zu more; `pgbaton check` shows all", left);
+    }
+}
+
 /* Each problem is a line of the log; the reply has all that fit. */
 static void refuse_problems(struct supervisor *s, const struct config_problems *problems)
 {
     char text[sizeof(((struct message_reply *)0)->text)];
-    size_t used = (size_t)snprintf(text, sizeof(text), "%s", stays);
 
     for (size_t i = 0; i < problems->count; i++) {
-        const struct config_problem *problem = &problems->list[i];
-
-        if (!problem->warning) {
-            log_error("config_problem", "problem=%s", log_text(problem->text).is);
-            if (used < sizeof(text)) {
-                used += (size_t)snprintf(text + used, sizeof(text) - used, "\n%s", problem->text);
-            }
+        if (!problems->list[i].warning) {
+            log_error("config_problem", "problem=%s", log_text(problems->list[i].text).is);
         }
     }
+    reload_refusal(problems, text, sizeof(text));
     s->reload.failed++;
     log_error("config_refused", "reason=\"%s\"", stays);
     answer(s, EXIT_CODE_CONFIG, text);
@@ -247,6 +268,7 @@ static void begin_anew(struct supervisor *s, struct config *next)
 {
     s->reload.under_way = true;
     s->reload.next = next;
+    s->reload.led = s->election.state == ELECTION_LEADER;
     log_info("config_waits", "until=%s role=%s", "\"the term is released\"",
              election_state_name(s->election.state));
     deeds_election(s, &(struct election_event){.type = ELECTION_ELECT_ANEW, .reason = END_RELOAD});
@@ -268,7 +290,6 @@ static void take_next(struct supervisor *s, struct config *next)
         config_free(next);
         reload_children_wanted(
             s); /* one that waits for a reload tries again: a file may have changed */
-    s->reload.led = s->election.state == ELECTION_LEADER;
         s->reload.done++;
         log_reloaded(s, "nothing");
         answer(s, EXIT_CODE_DONE, "reloaded: nothing has changed");

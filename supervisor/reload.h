@@ -28,6 +28,10 @@ void reload_refuse_all(struct supervisor *s);
  * changed, and it stays the caller's. */
 int reload_adopt(struct supervisor *s, struct config *next);
 
+/* reload_refusal - what is told of a bad file: as many problems as find room in whole, and how many
+ * there are besides. size: at least a hundred bytes. */
+void reload_refusal(const struct config_problems *problems, char *text, size_t size);
+
 /* reload_children_wanted - by the configuration in force: start what is missing, end what is not
  * wanted. */
 void reload_children_wanted(struct supervisor *s);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/array.h"
+#include "common/config_entries.h"
 #include "common/config_ini.h"
 #include "tests/unit/config_fixture.h"
 
@@ -372,4 +373,19 @@ Test(config_ini, includes_are_8_deep_at_most)
                                      "files include each other"));
     cr_expect_eq(r.problems.errors, 1);
     config_fixture_release(&r);
+}
+
+Test(config_ini, problems_come_in_the_order_of_the_lines)
+{
+    struct config_problem list[] = {{.file = "a.ini", .line = 9, .text = "nine"},
+                                    {.file = "a.ini", .line = 2, .text = "two"},
+                                    {.file = "b.ini", .line = 1, .text = "one"},
+                                    {.file = "a.ini", .line = 2, .text = "two again"}};
+    static const char *const sorted[] = {"two", "two again", "nine", "one"};
+    struct config_problems problems = {.list = list, .count = 4, .errors = 4};
+
+    config_problems_sort(&problems);
+    for (size_t i = 0; i < 4; i++) {
+        cr_expect_str_eq(list[i].text, sorted[i]);
+    }
 }
