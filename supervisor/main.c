@@ -67,8 +67,12 @@ static const struct command_spec commands[] = {
      "RUN is an id, as in `pgbaton history`.", command_output},
     {"cancel",     "JOB [--timeout 30s]",    "stops the running processes of a job", NULL, command_cancel},
     {"pause",      "[JOB] [--timeout 30s]",  "no more runs of it, or of any job, until resumed",
-     "Survives restarts and failover. What runs already goes on.", command_pause},
-    {"resume",     "[JOB] [--timeout 30s]",  "lets it, or all jobs, run again", NULL, command_resume},
+     "Survives restarts and failover. A run that has begun goes on to its end, but a service (always)\n"
+     "is stopped. `trigger` runs a job though it is paused.\n\n"
+     "--timeout 30s  for the leader's answer (30s)", command_pause},
+    {"resume",     "[JOB] [--timeout 30s]",  "lets it, or all jobs, run again",
+     "Without JOB it ends a pause of all jobs; a job that was paused by name is resumed by name.\n\n"
+     "--timeout 30s  for the leader's answer (30s)", command_resume},
     {"import",     "[--system] CRONTAB",     "the INI sections for a crontab",
      "CRONTAB is a file, or - for the standard input: crontab -l | pgbaton import -\n\n"
      "--system  a sixth field names the user, as in /etc/crontab and /etc/cron.d\n\n"
