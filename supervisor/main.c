@@ -53,7 +53,8 @@ static const struct command_spec commands[] = {
      "--outcome O   queued claimed running retrying succeeded failed timed_out cancelled\n"
      "              interrupted skipped missed\n"
      "--limit N     how many (20), at most 10000\n"
-     "--terms       who led, from when to when, and why it ended; with --since and --limit\n"
+     "--terms       who led, from when to when, and why it ended; with --since and --limit.\n"
+     "              With dsn = sqlite: they are not kept\n"
      "--json        an array", command_history},
     {"why",        "JOB [TIME] [--zone Z]",       "what became of a tick, who decided it, and why",
      "The tick on record that is nearest to TIME; without it the last one.\n"
@@ -62,10 +63,12 @@ static const struct command_spec commands[] = {
     {"trigger",    "JOB [--wait]",           "runs a job now on the leader, whichever instance is asked",
      "Prints the id of the run.\n\n"
      "--wait         until it has ended: exits with 0 if it succeeded, else with 1\n"
-     "--timeout 30s  for the leader's answer (30s), and with --wait for the outcome (no limit)", command_trigger},
+     "--timeout 30s  for the leader's answer (30s), and with --wait for the outcome (no limit):\n"
+     "               no answer in time is 69, a run that has not ended in time is 75", command_trigger},
     {"output",     "RUN",                    "what a run printed, head and tail",
      "RUN is an id, as in `pgbaton history`.", command_output},
-    {"cancel",     "JOB [--timeout 30s]",    "stops the running processes of a job", NULL, command_cancel},
+    {"cancel",     "JOB [--timeout 30s]",    "stops the running processes of a job",
+     "--timeout 30s  for the leader's answer (30s)", command_cancel},
     {"pause",      "[JOB] [--timeout 30s]",  "no more runs of it, or of any job, until resumed",
      "Survives restarts and failover. A run that has begun goes on to its end, but a service (always)\n"
      "is stopped. `trigger` runs a job though it is paused.\n\n"

@@ -111,6 +111,10 @@ static int read_words(struct reading *r, int argc, char **argv, char *reterr, si
             }
             value = argv[++i];
         }
+        if (option == OPTION_OVERRIDE && strchr(value, '=') == NULL) {
+            (void)snprintf(reterr, size, "-o wants SECTION.KEY=VALUE");
+            return EXIT_CODE_USAGE;
+        }
         take_option(r, option, value);
     }
     return 0;

@@ -203,10 +203,15 @@ static void print_terms(const json_t *terms)
     table_release(&table);
 }
 
-static int print_document(const json_t *document, bool terms, bool json)
+static int print_document(const json_t *document, const char *job, bool terms, bool json)
 {
     const json_t *rows = json_object_get(document, terms ? "terms" : "runs");
 
+    if (job != NULL && json_array_size(rows) == 0) {
+        (void)fputs("pgbaton: no such run of ", stderr);
+        print_safe(stderr, job);
+        (void)fputs(" is on record; `pgbaton jobs` shows which jobs there are\n", stderr);
+    }
     if (json) {
         return ask_print_json(rows);
     }
@@ -240,7 +245,7 @@ int command_history(struct command_line *line)
     }
     code = ask_daemon(cfg, request, false, &document);
     if (code == EXIT_CODE_DONE) {
-        code = print_document(document, asked.terms, line->json);
+        code = print_document(document, asked.job, asked.terms, line->json);
         json_decref(document);
     }
     config_free(cfg);

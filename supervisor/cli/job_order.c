@@ -294,7 +294,7 @@ static int await_outcome(struct order *order, const char *first)
             return say_left(id, 128 + number, "not waiting any longer");
         }
         if (is_over(order)) {
-            return say_left(id, EXIT_CODE_UNAVAILABLE, "it has not ended in time");
+            return say_left(id, EXIT_CODE_NOT_YET, "it has not ended in time");
         }
     }
     return code;
@@ -405,7 +405,7 @@ static int command(struct command_line *line, enum job_order what, bool all)
         return code;
     }
     if (order.job == NULL && !all) {
-        return usage_error(name, "wants the name of a job, not", "");
+        return usage_error(name, "wants the name of a job", NULL);
     }
     /* What cannot be the name of one must not come to mean all of them. */
     if (order.job != NULL && !may_be_job(order.job)) {

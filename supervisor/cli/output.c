@@ -47,6 +47,18 @@ static long long size_of(const json_t *run, const char *key)
     return length / 4 * 3 - (text[length - 1] == '=') - (text[length - 2] == '=');
 }
 
+/* Of a statement: "UPDATE 42". On stderr: it is nothing that was printed. */
+static void tell_result(const json_t *run)
+{
+    const char *result = run_text(run, "result");
+
+    if (result != NULL && result[0] != '\0') {
+        (void)fputs("pgbaton: what the database did: ", stderr);
+        print_safe(stderr, result);
+        (void)fputc('\n', stderr);
+    }
+}
+
 static int write_output(const json_t *run)
 {
     long long all = (long long)json_integer_value(json_object_get(run, "output_bytes"));
@@ -68,6 +80,7 @@ static int write_output(const json_t *run)
                       run_is_open(run) ? "nothing is known yet of what it prints: it has not ended"
                                        : "it printed nothing, or nothing was kept");
     }
+    tell_result(run);
     return ask_flush();
 }
 
@@ -84,8 +97,7 @@ int command_output(struct command_line *line)
     json_t *name = id == NULL ? NULL : json_string(id);
     if (name == NULL || id[0] == '\0') {
         json_decref(name);
-        return usage_error("output", "wants the id of a run, as in `pgbaton history`, not",
-                           id == NULL ? "" : id);
+        return usage_error("output", "wants the id of a run, as in `pgbaton history`", NULL);
     }
     json_t *request = json_pack("{s:s, s:o}", "command", "output", "run", name);
     struct config *cfg = cli_load_daemon(line);

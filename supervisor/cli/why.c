@@ -83,7 +83,7 @@ int command_why(struct command_line *line)
         return code;
     }
     if (operands[0] == NULL || operands[0][0] == '\0') {
-        return usage_error("why", "wants the name of a job, not", "");
+        return usage_error("why", "wants the name of a job", NULL);
     }
     json_t *request = request_of(operands, zone);
     if (request == NULL) {

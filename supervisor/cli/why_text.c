@@ -227,12 +227,15 @@ static void say_ended(struct paragraph *p, const json_t *run, const char *word)
 {
     struct run_length length = run_length(run, "duration_seconds");
     const char *reason = run_text(run, "reason");
+    const char *outcome = text_or(run, "outcome", "");
+    bool is_said =
+        reason != NULL && (strcmp(reason, "timeout") == 0 || strcmp(reason, outcome) == 0);
 
     say(p, "\nIt %s", word);
     if (length.is[0] != '\0') {
         say(p, " after %s", length.is);
     }
-    if (reason != NULL && reason[0] != '\0') {
+    if (reason != NULL && reason[0] != '\0' && !is_said) {
         say(p, ": %s", reason);
     }
     say(p, ".");
@@ -262,7 +265,7 @@ static void say_closed(struct paragraph *p, const json_t *run, enum outcome outc
         say_ended(p, run, "failed");
         return;
     case OUTCOME_TIMED_OUT:
-        say_ended(p, run, "was stopped because it took too long");
+        say_ended(p, run, "took too long, and was stopped");
         if (run_length(policy, "timeout_seconds").is[0] != '\0') {
             say(p, "\ntimeout = %s.", run_length(policy, "timeout_seconds").is);
         }
@@ -285,6 +288,16 @@ static void say_closed(struct paragraph *p, const json_t *run, enum outcome outc
     case OUTCOME_COUNT:
         say(p, "\nIts outcome is %s.", text_or(run, "outcome", "unknown"));
         return;
+    }
+}
+
+/* Of a statement: "UPDATE 42". */
+static void say_result(struct paragraph *p, const json_t *run)
+{
+    const char *result = text_or(run, "result", NULL);
+
+    if (result != NULL) {
+        say(p, "\nWhat the database did: %s.", result);
     }
 }
 
@@ -369,6 +382,7 @@ static void print_attempt(FILE *to, const json_t *run, const json_t *policy)
     } else {
         say_start(&p, run);
         say_closed(&p, run, outcome, policy);
+        say_result(&p, run);
     }
     say_origin(&p, run);
     print(to, "  ", &p);

@@ -8,9 +8,13 @@
 
 int usage_error(const char *command, const char *what, const char *word)
 {
-    (void)fprintf(stderr, "pgbaton: %s: %s '", command, what);
-    print_safe(stderr, word);
-    (void)fprintf(stderr, "'; see `pgbaton %s --help`\n", command);
+    (void)fprintf(stderr, "pgbaton: %s: %s", command, what);
+    if (word != NULL) {
+        (void)fputs(" '", stderr);
+        print_safe(stderr, word);
+        (void)fputc('\'', stderr);
+    }
+    (void)fprintf(stderr, "; see `pgbaton %s --help`\n", command);
     return EXIT_CODE_USAGE;
 }
 

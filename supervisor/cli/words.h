@@ -32,7 +32,8 @@ struct words {
  * stands behind "--" is an operand. */
 int words_read(const struct command_line *line, const struct words *words);
 
-/* usage_error - "pgbaton: COMMAND: WHAT 'WORD'; see ..."; returns EXIT_CODE_USAGE. */
+/* usage_error - "pgbaton: COMMAND: WHAT 'WORD'; see ..."; word NULL: it is missing. Returns
+ * EXIT_CODE_USAGE. */
 int usage_error(const char *command, const char *what, const char *word);
 
 /* print_sentences - text of the daemon: line feeds are meant, other control characters are not. */

@@ -301,9 +301,30 @@ Test(requests, trigger_wait_has_a_limit_where_one_is_given)
     talk(&t, B, words);
     wait_request("trigger", "hourly");
     answer("hourly", true, "'9.9-1'", "it is started");
-    cr_expect_eq(talk_ends(&t), 69, "%s", told.err);
+    cr_expect_eq(talk_ends(&t), 75, "%s", told.err);
     cr_expect_not_null(strstr(told.err, "has not ended in time"), "%s", told.err);
     continue_worker();
+    end();
+}
+
+Test(requests, trigger_wait_knows_a_success_that_is_not_kept)
+{
+    static const char quiet[] = "[job quiet]\nschedule = manual\nrecord = failures\nexec = true\n";
+
+    fleet_make(&fleet, 2, &settings);
+    fleet_add_jobs(&fleet, &settings, quiet);
+    fleet_begin(&fleet);
+    conn = server_connect(&fleet.pg, "test");
+    instance_command(B, &told, "trigger", "quiet", "--wait", "--json", NULL);
+    cr_expect_eq(told.code, 0, "%s", told.err);
+    cr_expect_not_null(strstr(told.out, "\"outcome\":\"succeeded\""), "%s%s", told.out, told.err);
+    cr_expect_not_null(strstr(told.out, "\"run\":\"1."), "%s", told.out);
+    instance_command(B, &told, "why", "quiet", NULL);
+    cr_expect_eq(told.code, 1, "%s", told.out);
+    cr_expect_not_null(strstr(told.err, "record = failures"), "%s", told.err);
+    instance_command(B, &told, "history", "--job", "nosuch", NULL);
+    cr_expect_eq(told.code, 0, "%s", told.err);
+    cr_expect_not_null(strstr(told.err, "no such run of nosuch"), "%s", told.err);
     end();
 }
 

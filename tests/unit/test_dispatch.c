@@ -82,6 +82,8 @@ Test(dispatch, lines)
          false},
         {"a missing value is refused", "pgbaton status -c", EXIT_CODE_USAGE, NULL, NULL, NULL,
          false},
+        {"an override without a value is refused", "pgbaton status -o foo", EXIT_CODE_USAGE, NULL,
+         NULL, NULL, false},
         {"-- is no value", "pgbaton run -c -- cmd", EXIT_CODE_USAGE, NULL, NULL, NULL, false},
         {"a missing command is refused", "pgbaton -c f", EXIT_CODE_USAGE, NULL, NULL, NULL, false},
         {"what is not there yet says so", "pgbaton history", EXIT_CODE_USAGE, NULL, NULL, NULL,
