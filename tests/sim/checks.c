@@ -8,9 +8,10 @@
 #define SLACK DUR_S(2)
 
 struct excuse {
-    mono_ns until;       /* true time */
-    mono_ns key_lost;    /* the server ended its session then, for a reason of its own */
-    int key_conn;        /* that session's connection */
+    mono_ns until;    /* true time */
+    mono_ns key_lost; /* the server ended its session then, for a reason of its own */
+    int key_conn;     /* that session's connection */
+    struct server_identity key_server;
     bool key_stuck;      /* its backend was stuck, and nobody was told of the end */
     mono_ns link_mended; /* the last time at which its cable was out */
     mono_ns worker_hung; /* the last time at which its worker did not run */
@@ -108,6 +109,7 @@ void checks_key_lost(int conn, bool stuck)
 
     excuses[node].key_lost = world.now;
     excuses[node].key_conn = conn;
+    excuses[node].key_server = server_identity();
     excuses[node].key_stuck = stuck;
     if (world.settings.takeover_delay == 0) { /* opted out of waiting */
         excuse(node, world.settings.lease + SLACK);
@@ -140,33 +142,38 @@ static bool was_silent_already(const struct excuse *e)
     return e->key_stuck && network_asked_at(e->key_conn) < e->key_lost;
 }
 
-/* The server ended the session, and in that very moment nobody could hear of it. */
-static bool could_not_know(int node)
+/* The server ended the session, and in that very moment nobody could hear of it. Where the next
+ * leader waits a lease, which is so after any change of history, that is no excuse. */
+static bool could_not_know(int node, struct server_identity successor)
 {
     const struct excuse *e = &excuses[node];
     bool deaf = !runs(node, PROCESS_WORKER) || e->worker_hung >= e->key_lost;
 
     return e->key_lost >= 0 && world.settings.takeover_delay < world.settings.lease &&
+           identity_equal(e->key_server, successor) &&
            world.now < e->key_lost + world.settings.lease + SLACK &&
            (deaf || e->link_cut || e->link_mended >= e->key_lost - world.settings.lease ||
             host_was_away(e) || was_silent_already(e));
 }
 
-static bool is_excused(int node)
+/* successor: the server on which the other term was opened. */
+static bool is_excused(int node, struct server_identity successor)
 {
     look_who_runs(node);
     return nodes[node].frozen || excuses[node].alone || world.now <= excuses[node].until ||
-           could_not_know(node);
+           could_not_know(node, successor);
 }
 
 void checks_job_started(int node, struct epoch epoch)
 {
+    struct server_identity successor = worker_server(node);
+
     for (int i = 0; i < world.nodes; i++) {
         for (int j = 0; j < JOBS_A_NODE; j++) {
             const struct job_process *other = &nodes[i].jobs[j];
 
-            if (other->alive && !epoch_equal(other->epoch, epoch) && !is_excused(i) &&
-                !is_excused(node)) {
+            if (other->alive && !epoch_equal(other->epoch, epoch) && !is_excused(i, successor) &&
+                !is_excused(node, successor)) {
                 struct epoch_text was = epoch_text(other->epoch);
                 violation("node %d starts a job in term %s while one of term %s runs on node %d",
                           node, epoch_text(epoch).is, was.is, i);

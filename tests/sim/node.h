@@ -115,6 +115,8 @@ void worker_boot(int index);
 void worker_take(int index, const struct happening *h);
 void worker_die(int index);
 bool worker_leads(int index);
+/* worker_server - where it has its key, or had it. */
+struct server_identity worker_server(int index);
 
 /* node_deliver - to the process that it is for, or into its mailbox while it is stopped. */
 void node_deliver(const struct happening *h);

@@ -278,6 +278,11 @@ void worker_die(int i)
     term_close(i);
 }
 
+struct server_identity worker_server(int i)
+{
+    return worker_of(i)->lock.server;
+}
+
 bool worker_leads(int i)
 {
     return nodes[i].process[PROCESS_WORKER].alive && worker_of(i)->turn.state == WORKER_LEADING;
