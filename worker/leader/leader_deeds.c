@@ -269,6 +269,24 @@ static wall_ns unknown_until(const struct leader *l)
     return l->takeover.reason == TAKEOVER_HISTORY ? l->opened_wall : 0;
 }
 
+static void begin_term(struct leader *l)
+{
+    assert(l->lock != NULL);
+    term_begin(l->term, l->lock->backend_pid, l->lock->options.server);
+}
+
+static void prove(struct leader *l)
+{
+    lock_beat(l->lock);
+    term_look(l->term);
+}
+
+static void begin_jobs(struct leader *l)
+{
+    jobs_server(l->jobs, &l->order.address);
+    jobs_begin(l->jobs, l->turn.epoch, l->ledger, unknown_until(l));
+}
+
 void leader_carry_out(struct leader *l, enum turn_action action)
 {
     switch (action) {
@@ -276,12 +294,10 @@ void leader_carry_out(struct leader *l, enum turn_action action)
         connect_both(l);
         return;
     case TURN_OPEN_TERM:
-        assert(l->lock != NULL);
-        term_begin(l->term, l->lock->backend_pid, l->lock->options.server);
+        begin_term(l);
         return;
     case TURN_PROVE:
-        lock_beat(l->lock);
-        term_look(l->term);
+        prove(l);
         return;
     case TURN_SEND_ELECTED:
         send_elected(l);
@@ -296,8 +312,7 @@ void leader_carry_out(struct leader *l, enum turn_action action)
         announce_wait(l);
         return;
     case TURN_BEGIN_JOBS:
-        jobs_server(l->jobs, &l->order.address);
-        jobs_begin(l->jobs, l->turn.epoch, l->ledger, unknown_until(l));
+        begin_jobs(l);
         return;
     case TURN_DRAIN_JOBS:
         jobs_drain(l->jobs, l->turn.drain_until, l->turn.kill_at);
