@@ -194,13 +194,13 @@ Test(election, stepping_down_hands_over_to_the_heir)
     fleet_begin(&fleet);
     fleet_wait_heir_known(&fleet);
 
+    instance_mark(A);
     instance_command(A, &told, "step-down", "--for", "1s", NULL);
 
     cr_expect_eq(told.code, 0, "%s%s", told.out, told.err);
     instance_wait(A, "released", "reason=step_down");
     instance_wait(B, "elected", "");
     diary_wait(&fleet.diary, "b", 10);
-    instance_mark(A);
     instance_wait(A, "seat_taken", ""); /* and is the heir again when that time is over */
     fleet_check(&fleet);
 }

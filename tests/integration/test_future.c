@@ -115,8 +115,8 @@ Test(future, that_somebody_wrote_as_the_last_tick_is_cut_to_the_databases_now)
     starts_wait(&starts, "b", 4);
     nothing_is_in_the_future();
 
-    instance_start(A, NULL);
     instance_mark(A);
+    instance_start(A, NULL);
     instance_wait(A, "seat_taken", "");
     program_kill_tree(&B->supervisor);
     instance_wait(A, "elected", "");

@@ -70,10 +70,10 @@ Test(lease, of_a_stopped_instance_ends_by_the_server)
     program_signal_tree(&A->supervisor, SIGSTOP);
     instance_wait(B, "elected", "");
     diary_wait(&fleet.diary, "b", 0);
+    instance_mark(A);
     program_signal_tree(&A->supervisor, SIGCONT);
 
     cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
-    instance_mark(A);
     instance_wait(A, "seat_taken", "");
     size_t before = diary_lines(&fleet.diary, "a");
     size_t others = diary_lines(&fleet.diary, "b");

@@ -351,10 +351,10 @@ Test(sessions, of_a_leader_whose_jobs_wait_may_end_too)
     instance_wait(B, "takeover_wait", "");
     nothing_else_ends_the_term(B);
     (void)backend_wait_waiting(dba);
+    instance_mark(A);
     backend_terminate(dba, leader_pid(dba));
 
     loses_at_once(B);
-    instance_mark(A);
     instance_wait(A, "elected", "reason=clean"); /* the runs of the term before were its own */
     cr_expect_eq(diary_lines(&fleet.diary, "b"), 0, "its jobs waited");
     finish();
