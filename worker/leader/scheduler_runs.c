@@ -77,12 +77,13 @@ static void give_room(struct scheduler *s, struct scheduler_run *run)
 }
 
 /* Why there is no room for it, apart from its own job's runs; NULL: there is. */
-static const char *no_room(const struct scheduler *s, const struct scheduler_run *run)
+static const char *no_room(const struct scheduler *s, const struct scheduler_job *job,
+                           bool is_service)
 {
-    if (run->job->mutex != NULL && run->job->mutex->holder != NULL) {
+    if (job->mutex != NULL && job->mutex->holder != NULL) {
         return "mutex";
     }
-    return !run->is_service && s->holding >= s->max_running ? "max_running" : NULL;
+    return !is_service && s->holding >= s->max_running ? "max_running" : NULL;
 }
 
 /* ---- into the scheduler and out of it ---- */
@@ -306,7 +307,7 @@ static struct scheduler_decision admit(struct scheduler *s, struct scheduler_run
         return start(run);
     }
     admission = by_overlap(s, run, mono, &reason);
-    if (admission == ADMIT && (reason = no_room(s, run)) != NULL) {
+    if (admission == ADMIT && (reason = no_room(s, run->job, run->is_service)) != NULL) {
         admission = ADMIT_WAITS;
     }
     if (admission == ADMIT_DROPS) {
@@ -345,7 +346,7 @@ struct scheduler_decision scheduler_come_to(struct scheduler *s, struct schedule
 /* Why it cannot start now, though its row is there and nothing is against it; NULL: it can. */
 static const char *stands_back(const struct scheduler *s, const struct scheduler_run *run)
 {
-    return stands_in_line(run) ? "overlap" : no_room(s, run);
+    return stands_in_line(run) ? "overlap" : no_room(s, run->job, run->is_service);
 }
 
 bool scheduler_look_at_waiting(struct scheduler *s, struct scheduler_decision *out)
@@ -388,10 +389,7 @@ const char *scheduler_would_wait(const struct scheduler *s, const struct schedul
     if (job->policy.overlap != OVERLAP_ALLOW && (job->holding > 0 || job->waiting > 0)) {
         return "overlap";
     }
-    if (job->mutex != NULL && job->mutex->holder != NULL) {
-        return "mutex";
-    }
-    return s->holding >= s->max_running ? "max_running" : NULL;
+    return no_room(s, job, false);
 }
 
 /* ---- processes ---- */
