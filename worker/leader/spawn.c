@@ -7,11 +7,12 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdalign.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -61,15 +62,20 @@ IN_CHILD static int fail(struct launch *launch, enum spawn_step step)
  * The library's wrappers keep two signals to themselves; a job inherits none of it.
  * Ignoring a signal forgets one that is pending: it was sent to the worker's group
  * while we were in there (the keys of a terminal do), and would be our end now.
+ * None of those comes later than our own group.
  */
 IN_CHILD static void reset_signals(void)
 {
     struct kernel_sigaction ignored = {.handler = SIG_IGN};
     struct kernel_sigaction as_default = {.handler = SIG_DFL};
     uint64_t none = 0;
+    uint64_t pending = ~none;
 
+    (void)syscall(SYS_rt_sigpending, &pending, sizeof(pending));
     for (long number = 1; number <= KERNEL_SIGNALS; number++) {
-        (void)syscall(SYS_rt_sigaction, number, &ignored, NULL, sizeof(none));
+        if ((pending >> (number - 1) & 1U) != 0) {
+            (void)syscall(SYS_rt_sigaction, number, &ignored, NULL, sizeof(none));
+        }
         (void)syscall(SYS_rt_sigaction, number, &as_default, NULL, sizeof(none));
     }
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
@@ -296,8 +302,11 @@ static int prepare(struct launch *launch)
  * A change of user makes that memory undumpable, ours too: /proc/self would be root's
  * from then on, and where /proc hides what is foreign the supervisor could not find us.
  */
-static pid_t clone_quietly(struct launch *launch, void *stack)
+static pid_t clone_quietly(struct launch *launch)
 {
+    /* Ours stands still until the child is replaced: what it needs of it is as good as a mapping of
+     * its own, and costs nothing. */
+    alignas(max_align_t) char stack[STACK_BYTES];
     bool dumpable = prctl(PR_GET_DUMPABLE) == 1;
     sigset_t all;
     sigset_t before;
@@ -305,7 +314,7 @@ static pid_t clone_quietly(struct launch *launch, void *stack)
 
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_SETMASK, &all, &before);
-    pid = clone(child_main, (char *)stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, launch);
+    pid = clone(child_main, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, launch);
     int error = errno;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     if (dumpable) {
@@ -330,27 +339,16 @@ int spawn_start(const struct spawn *what, pid_t *ret_pid, struct spawn_failure *
     }
     assert(what->account != NULL);
 
-    void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack == MAP_FAILED) {
-        failure.error = errno;
-        goto report;
-    }
-    if (prepare(&launch) < 0) {
-        goto unmap_stack;
-    }
-    pid = clone_quietly(&launch, stack);
-    if (pid == -1) {
-        failure = (struct spawn_failure){.step = SPAWN_FORK, .error = errno};
-    } else if (failure.error != 0) {
-        while (waitpid(pid, NULL, 0) == -1 && errno == EINTR) { /* it is gone already */
+    if (prepare(&launch) == 0) {
+        pid = clone_quietly(&launch);
+        if (pid == -1) {
+            failure = (struct spawn_failure){.step = SPAWN_FORK, .error = errno};
+        } else if (failure.error != 0) {
+            while (waitpid(pid, NULL, 0) == -1 && errno == EINTR) { /* it is gone already */
+            }
         }
+        free_paths(launch.paths);
     }
-    free_paths(launch.paths);
-
-unmap_stack:
-    (void)munmap(stack, STACK_BYTES);
-report:
     if (failure.error != 0) {
         *reterr = failure;
         return -failure.error;
