@@ -198,12 +198,13 @@ static void fill(struct ledger_user *u, int count)
     cr_assert_eq(ledger_user_change(u, changes, (size_t)count), TOLD_WRITTEN, "%s", u->text);
 }
 
-static size_t prune_all(struct ledger_user *u)
+/* NULL: by age, of all jobs. */
+static size_t prune_all(struct ledger_user *u, const char *job)
 {
     size_t gone = 0;
 
     do {
-        cr_assert_eq(ledger_user_prune(u, "a"), TOLD_PRUNED, "%s", u->text);
+        cr_assert_eq(ledger_user_prune(u, job), TOLD_PRUNED, "%s", u->text);
         gone += u->pruned;
     } while (u->pruned > 0);
     return gone;
@@ -230,9 +231,9 @@ LEDGER_RULE(old_runs_go_and_open_ones_stay)
     cr_assert_eq(ledger_user_change(&u, rest, 4), TOLD_WRITTEN, "%s", u.text);
     cr_assert_eq(ledger_user_change(&u, ends, 2), TOLD_WRITTEN, "%s", u.text);
     fill(&u, 10);
-    cr_expect_eq(prune_all(&u), 1);
-    cr_expect_eq(ledger_count(f, "run", "id = 'old'"), 0);
-    cr_expect_eq(ledger_count(f, "run", "true"), 13);
+    cr_expect_eq(prune_all(&u, NULL), 2);
+    cr_expect_eq(ledger_count(f, "run", "id IN ('old', 'other')"), 0);
+    cr_expect_eq(ledger_count(f, "run", "true"), 12);
     ledger_user_close(&u);
 }
 
@@ -246,9 +247,9 @@ LEDGER_RULE(of_each_job_only_so_many_runs_are_kept)
     ledger_user_open(&u, f, ledger_first, LEDGER_OURS);
     ledger_user_change_one(&u, &open);
     fill(&u, 6);
-    cr_expect_eq(prune_all(&u), 0);
+    cr_expect_eq(prune_all(&u, "a"), 0);
     fill(&u, 20);
-    cr_expect_eq(prune_all(&u), 13);
+    cr_expect_eq(prune_all(&u, "a"), 13);
     cr_expect_eq(ledger_count(f, "run", "true"), 8);
     cr_expect_not_null(ledger_run(f, "100", "outcome"));
     cr_expect_not_null(ledger_run(f, "106", "outcome"));

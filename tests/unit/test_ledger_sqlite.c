@@ -429,11 +429,11 @@ Test(ledger_sqlite, prunes_what_is_older_than_the_configuration_keeps)
     add_runs("b", 3, "failed", "-1 day");
     user_sql("UPDATE run SET ended_at = NULL, last_at = strftime('%s') * 1000000 WHERE id ="
              " 'a-failed-1 day-20'"); /* a range that reaches up to now */
-    cr_expect_eq(user_prune(&u, "a"), HEARD_PRUNED);
-    cr_expect_eq(u.pruned, 19);
+    cr_expect_eq(user_prune(&u, NULL), HEARD_PRUNED);
+    cr_expect_eq(u.pruned, 22);
     cr_expect_eq(user_number("SELECT count(*) FROM run WHERE job = 'a'"), 7);
-    cr_expect_eq(user_number("SELECT count(*) FROM run WHERE job = 'b'"), 3);
-    cr_expect_eq(user_prune(&u, "a"), HEARD_PRUNED);
+    cr_expect_eq(user_number("SELECT count(*) FROM run WHERE job = 'b'"), 0);
+    cr_expect_eq(user_prune(&u, NULL), HEARD_PRUNED);
     cr_expect_eq(u.pruned, 0);
     user_close(&u);
 }
@@ -468,7 +468,7 @@ Test(ledger_sqlite, prunes_old_requests)
              " ('main', 'pause', 1, 1), ('main', 'pause', 1, NULL),"
              " ('main', 'pause', strftime('%s') * 1000000, strftime('%s') * 1000000),"
              " ('main', 'pause', strftime('%s') * 1000000, NULL)");
-    cr_expect_eq(user_prune(&u, "a"), HEARD_PRUNED);
+    cr_expect_eq(user_prune(&u, NULL), HEARD_PRUNED);
     cr_expect_str_eq(user_text("SELECT group_concat(id) FROM request"), "3,4");
     user_close(&u);
 }

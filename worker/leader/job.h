@@ -33,6 +33,7 @@ enum {
 #define UNKILLABLE_AFTER DUR_S(1)     /* then it is an error that names a process */
 #define ACCOUNT_AGAIN DUR_S(30) /* an account that was not found is looked up again after this */
 
+#define PRUNE_AGED_AFTER DUR_S(5) /* a term has begun: it has other things to do first */
 /* Results are written together with what comes in this time (DESIGN.md section 6). */
 #define LEDGER_WRITE_WITHIN DUR_MS(50)
 #define LEDGER_AGAIN_LEAST DUR_MS(200)
@@ -63,7 +64,7 @@ struct job {
     const struct account *account; /* NULL: could not be looked up; tried again at the start */
     unsigned row;                  /* on the scoreboard */
     unsigned failures;             /* in a row, over terms */
-    unsigned ended;                /* runs, since its old ones were last pruned */
+    unsigned closed;               /* rows of it, since those that are too many were last pruned */
     bool listed;                   /* in the configuration that is being taken */
     struct job **children;         /* jobs that start after it; owned; NULL: none */
     unsigned child_count;
@@ -175,7 +176,9 @@ struct asking {
     mono_ns again_at;      /* after a failure: nothing is asked before */
     mono_ns requests_at;   /* look for requests though nobody called */
     mono_ns prune_at;
-    size_t prune_row; /* of the job that is next */
+    mono_ns prune_aged_at;
+    bool prunes_aged; /* the question that was last asked about old rows: of all jobs, or */
+    size_t prune_row; /* of the job before this one */
     struct backoff backoff;
     bool failed; /* one failed, it was said, and nothing has proved yet that it works again */
     enum question failed_question;

@@ -402,6 +402,7 @@ void jobs_begin(struct jobs *jobs, struct epoch epoch, struct ledger *ledger, wa
     a->ready = ready;
     a->requests_at = 0;
     a->prune_at = 0;
+    a->prune_aged_at = clock_now() + PRUNE_AGED_AFTER;
     scheduler_begin(&jobs->scheduler, clock_wall(), clock_now());
     jobs_ask_load(jobs);
     for (size_t i = 0; i < jobs->count; i++) {

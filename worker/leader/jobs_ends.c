@@ -243,7 +243,7 @@ void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, 
 
     jobs_forget_report(jobs, tick);
     describe(change, tick, outcome, reason);
-    job->ended++;
+    job->closed++;
     if (next.reruns && is_of_term(tick->plan.origin, job)) {
         next.reruns = false;
         next.is_last = true;

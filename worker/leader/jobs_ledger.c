@@ -16,6 +16,7 @@
 #define CLOCK_AGAIN DUR_S(1)
 #define PRUNE_EVERY DUR_MS(500)
 #define PRUNE_AGAIN DUR_S(60) /* after a failure */
+#define PRUNE_AGED_EVERY DUR_S(300)
 
 /* ---- asking ---- */
 
@@ -160,12 +161,19 @@ static void ask_prune(struct jobs *jobs, mono_ns now)
     struct asking *a = &jobs->asking;
 
     a->prune_at = now + PRUNE_EVERY;
+    a->prunes_aged = a->prune_aged_at <= now;
+    if (a->prunes_aged) {
+        a->prune_aged_at = now + PRUNE_AGED_EVERY;
+        a->question = ASK_PRUNE;
+        ledger_prune(a->ledger, NULL);
+        return;
+    }
     for (size_t i = 0; i < jobs->count; i++) {
         struct job *job = jobs->list[(a->prune_row + i) % jobs->count];
 
-        if (job->ended > 0) {
+        if (job->closed > 0) {
             a->prune_row = (a->prune_row + i + 1) % jobs->count;
-            job->ended = 0;
+            job->closed = 0;
             a->question = ASK_PRUNE;
             ledger_prune(a->ledger, job->board.name);
             return;
@@ -443,12 +451,17 @@ static void on_pruned(void *ctx, size_t rows)
 {
     struct jobs *jobs = ctx;
 
-    jobs->asking.prune_failed = false;
-    went_well(jobs);
-    if (rows > 0 && jobs->count > 0) { /* there may be more of it */
-        size_t row = (jobs->asking.prune_row + jobs->count - 1) % jobs->count;
+    struct asking *a = &jobs->asking;
 
-        jobs->list[row]->ended++;
+    a->prune_failed = false;
+    went_well(jobs);
+    if (rows == 0) {
+        return;
+    }
+    if (a->prunes_aged) { /* there may be more of it */
+        a->prune_aged_at = 0;
+    } else if (jobs->count > 0) {
+        jobs->list[(a->prune_row + jobs->count - 1) % jobs->count]->closed++;
     }
 }
 

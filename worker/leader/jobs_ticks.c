@@ -147,6 +147,7 @@ void jobs_carry_out_record(struct jobs *jobs, const struct scheduler_decision *d
     change->is.last_at = decision->count > 1 ? in_ledger(decision->last_at) : 0;
     change->is.count = decision->count;
     change->is.ended_at = clock_wall();
+    job->closed++;
     advance(jobs, job, decision->last_at);
     job->board.skips += decision->count;
     log_event(missed ? LEVEL_WARN : LEVEL_INFO, missed ? "job_missed" : "job_skipped",
@@ -180,6 +181,7 @@ void jobs_carry_out_drop(struct jobs *jobs, struct tick *tick, enum outcome outc
     struct change *change = jobs_ask_change(jobs, LEDGER_UPDATE, tick->id, outcome, reason);
 
     change->is.ended_at = clock_wall();
+    job->closed++;
     job->board.skips++;
     log_warn("job_skipped", "job=%s run=%s scheduled_at=%s outcome=%s reason=%s",
              log_text(job->board.name).is, tick->id, instant_text(tick->plan.scheduled_at).is,

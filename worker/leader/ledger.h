@@ -239,8 +239,9 @@ void ledger_write(struct ledger *l, const struct ledger_write *write);
 /* ledger_take_requests - those that nobody has answered yet, oldest first. */
 void ledger_take_requests(struct ledger *l);
 
-/* ledger_prune - delete a small batch of runs of this job that are older, or more, than the
- * configuration keeps, and old requests. on_pruned says how many rows went. */
+/* ledger_prune - delete a small batch of runs: of this job, those that are more than the
+ * configuration keeps; for NULL, of all jobs, configured or not, those that are older, and old
+ * requests. on_pruned says how many rows of runs went. */
 void ledger_prune(struct ledger *l, const char *job);
 
 void ledger_close(struct ledger *l); /* takes NULL */

@@ -205,6 +205,7 @@ static const struct {
     [MATTER_WRITE] = {1, 1, write_answered},
     [MATTER_REQUESTS] = {5, 0, ledger_requests_answered},
     [MATTER_PRUNE] = {2, 1, prune_answered},
+    [MATTER_PRUNE_AGED] = {2, 1, prune_answered},
 };
 
 static void on_answer(void *ctx, PGresult *result)
@@ -432,10 +433,11 @@ static void postgres_take_requests(struct ledger *l)
 static void postgres_prune(struct ledger *l, const char *job)
 {
     ledger_parameters_begin(of(l));
-    struct sql_array *a = ledger_parameters_add(&of(l)->parameters, SQL_TEXT);
-
-    sql_array_add_text(a, job, false);
-    ask_built(of(l), MATTER_PRUNE, ledger_parameters_finish(&of(l)->parameters));
+    if (job != NULL) {
+        sql_array_add_text(ledger_parameters_add(&of(l)->parameters, SQL_TEXT), job, false);
+    }
+    ask_built(of(l), job != NULL ? MATTER_PRUNE : MATTER_PRUNE_AGED,
+              ledger_parameters_finish(&of(l)->parameters));
 }
 
 static void postgres_close(struct ledger *l)

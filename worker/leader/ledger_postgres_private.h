@@ -26,6 +26,7 @@ enum ledger_matter {
     MATTER_WRITE,
     MATTER_REQUESTS,
     MATTER_PRUNE,
+    MATTER_PRUNE_AGED,
     MATTER_COUNT,
     MATTER_NONE = MATTER_COUNT,
 };

@@ -168,19 +168,26 @@ static const char requests_sql[] =
 static const char prune_sql[] =
     "PREPARE ledger_prune (bigint[], text[]) AS "
     "WITH " ME ", "
-    "limits AS MATERIALIZED (SELECT clock_timestamp() - $H * interval '1 microsecond' AS at FROM me), "
     "beyond AS MATERIALIZED (SELECT scheduled_at, attempt FROM $S.run WHERE election = $E "
         "AND job = ($2)[1] ORDER BY scheduled_at DESC, attempt DESC OFFSET $M LIMIT 1), "
-    "aged AS MATERIALIZED ("
-        "(SELECT r.id FROM $S.run r WHERE r.election = $E AND r.job = ($2)[1] "
-        "AND r.scheduled_at < (SELECT at FROM limits) AND r.outcome NOT IN " OPEN " "
-        "AND coalesce(r.ended_at, r.last_at, r.scheduled_at) < (SELECT at FROM limits) "
-        "ORDER BY r.scheduled_at, r.attempt LIMIT 500) UNION "
-        "(SELECT r.id FROM $S.run r WHERE EXISTS (SELECT FROM me) AND r.election = $E "
+    "surplus AS MATERIALIZED (SELECT r.id FROM $S.run r WHERE r.election = $E "
         "AND r.job = ($2)[1] AND r.scheduled_at <= (SELECT scheduled_at FROM beyond) "
         "AND (r.scheduled_at < (SELECT scheduled_at FROM beyond) "
             "OR r.attempt <= (SELECT attempt FROM beyond)) "
-        "AND r.outcome NOT IN " OPEN " ORDER BY r.scheduled_at, r.attempt LIMIT 500)), "
+        "AND r.outcome NOT IN " OPEN " ORDER BY r.scheduled_at, r.attempt LIMIT 500), "
+    "gone AS (DELETE FROM $S.run r USING surplus, me WHERE r.election = me.name "
+        "AND r.id = surplus.id RETURNING 1) "
+    "SELECT (SELECT count(*) FROM me), (SELECT count(*) FROM gone); ";
+
+/* Of all jobs, those that nobody has in a configuration any more too. */
+static const char prune_aged_sql[] =
+    "PREPARE ledger_prune_aged (bigint[]) AS "
+    "WITH " ME ", "
+    "limits AS MATERIALIZED (SELECT clock_timestamp() - $H * interval '1 microsecond' AS at FROM me), "
+    "aged AS MATERIALIZED (SELECT r.id FROM $S.run r WHERE r.election = $E "
+        "AND r.scheduled_at < (SELECT at FROM limits) AND r.outcome NOT IN " OPEN " "
+        "AND coalesce(r.ended_at, r.last_at, r.scheduled_at) < (SELECT at FROM limits) "
+        "ORDER BY r.scheduled_at LIMIT 500), "
     "gone AS (DELETE FROM $S.run r USING aged, me WHERE r.election = me.name AND r.id = aged.id "
         "RETURNING 1), "
     "asked AS (DELETE FROM $S.request q USING me WHERE q.election = $E "
@@ -255,6 +262,7 @@ static char *write_all(const struct gaps *gaps, bool in_term)
         write_sql,
         requests_sql,
         prune_sql,
+        prune_aged_sql,
         in_term ? "" : warm_up_sql,
     };
     char *sql = NULL;
@@ -328,10 +336,9 @@ void ledger_postgres_simple_sql(const struct ledger_postgres *p,
 const char *ledger_postgres_statement(enum ledger_matter matter)
 {
     static const char *const names[MATTER_COUNT] = {
-        [MATTER_CLAIM] = "ledger_claim",
-        [MATTER_CLAIMED] = "ledger_claimed",
-        [MATTER_WRITE] = "ledger_write",
-        [MATTER_PRUNE] = "ledger_prune",
+        [MATTER_CLAIM] = "ledger_claim",           [MATTER_CLAIMED] = "ledger_claimed",
+        [MATTER_WRITE] = "ledger_write",           [MATTER_PRUNE] = "ledger_prune",
+        [MATTER_PRUNE_AGED] = "ledger_prune_aged",
     };
 
     assert(names[matter] != NULL);

@@ -388,7 +388,7 @@ static void sqlite_prune(struct ledger *l, const char *job)
 {
     struct ledger_sqlite *s = of(l);
 
-    (void)snprintf(s->prune_job, sizeof(s->prune_job), "%s", job);
+    (void)snprintf(s->prune_job, sizeof(s->prune_job), "%s", job != NULL ? job : "");
     ask(s, LEDGER_ASKS_PRUNE);
 }
 

@@ -38,7 +38,7 @@ enum ledger_sql {
     SQL_JOB_IS,
     SQL_ANSWER,
     SQL_REQUESTS,
-    SQL_PRUNE_OLD,
+    SQL_PRUNE_AGED,
     SQL_PRUNE_FIRST_BEYOND,
     SQL_PRUNE_BEYOND,
     SQL_PRUNE_REQUESTS,
@@ -78,7 +78,7 @@ struct ledger_sqlite {
     const struct ledger_claim *claims;
     size_t claim_count;
     struct ledger_write write;
-    char prune_job[JOB_NAME_MAX];
+    char prune_job[JOB_NAME_MAX]; /* "": what is old, of all jobs */
 };
 
 /* What a question brought, for as long as it is told. */

@@ -79,11 +79,11 @@ static const char *const texts[SQL_COUNT] = {
         " AND kind IN ('trigger', 'cancel', 'pause', 'resume') ORDER BY id LIMIT ?2",
 
     /* Nothing ends before it was due: the index leads to what may be old enough. */
-    [SQL_PRUNE_OLD] =
+    [SQL_PRUNE_AGED] =
         "DELETE FROM run WHERE rowid IN (SELECT rowid FROM run"
-        " WHERE election = ?1 AND job = ?2 AND scheduled_at < ?3"
-        " AND coalesce(ended_at, last_at, scheduled_at) < ?3 AND NOT " OPEN
-        " ORDER BY scheduled_at LIMIT ?4)",
+        " WHERE election = ?1 AND scheduled_at < ?2"
+        " AND coalesce(ended_at, last_at, scheduled_at) < ?2 AND NOT " OPEN
+        " ORDER BY scheduled_at LIMIT ?3)",
     [SQL_PRUNE_FIRST_BEYOND] =
         "SELECT scheduled_at, attempt FROM run WHERE election = ?1 AND job = ?2"
         " ORDER BY scheduled_at DESC, attempt DESC LIMIT 1 OFFSET ?3",

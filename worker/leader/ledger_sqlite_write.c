@@ -254,13 +254,12 @@ int ledger_sqlite_write(struct ledger_sqlite *s, struct ledger_answer *a)
 
 /* ---- what is old ---- */
 
-static int prune_old(struct ledger_sqlite *s, wall_ns before)
+static int prune_runs_before(struct ledger_sqlite *s, wall_ns before)
 {
-    struct statement delete = ledger_sqlite_say(s, SQL_PRUNE_OLD);
+    struct statement delete = ledger_sqlite_say(s, SQL_PRUNE_AGED);
 
-    statement_text(&delete, 2, s->prune_job);
-    statement_moment(&delete, 3, before);
-    statement_number(&delete, 4, PRUNE_MAX);
+    statement_moment(&delete, 2, before);
+    statement_number(&delete, 3, PRUNE_MAX);
     return statement_run(&delete);
 }
 
@@ -300,24 +299,35 @@ static int prune_requests(struct ledger_sqlite *s, wall_ns now)
     return statement_run(&delete);
 }
 
+static int prune_aged(struct ledger_sqlite *s, struct ledger_answer *a, dur_ns kept)
+{
+    int rc = prune_requests(s, a->now);
+
+    if (rc == SQLITE_OK && kept > 0) {
+        rc = prune_runs_before(s, a->now - kept);
+        a->pruned = (size_t)changed_rows(s);
+    }
+    return rc;
+}
+
+static int prune_surplus(struct ledger_sqlite *s, struct ledger_answer *a, int kept)
+{
+    sqlite3_int64 at[2] = {0};
+    bool found = false;
+    int rc = kept > 0 ? first_beyond(s, kept, &found, at) : SQLITE_OK;
+
+    if (rc == SQLITE_OK && found) {
+        rc = prune_beyond(s, at);
+        a->pruned = (size_t)changed_rows(s);
+    }
+    return rc;
+}
+
 /* 0 in the configuration: no limit. */
 int ledger_sqlite_prune(struct ledger_sqlite *s, struct ledger_answer *a)
 {
     const struct config_runs *runs = &s->ledger.options.config->runs;
-    sqlite3_int64 at[2] = {0};
-    bool found = false;
-    int rc = prune_requests(s, a->now);
 
-    if (rc == SQLITE_OK && runs->history > 0) {
-        rc = prune_old(s, a->now - runs->history);
-        a->pruned += (size_t)changed_rows(s);
-    }
-    if (rc == SQLITE_OK && runs->history_runs > 0) {
-        rc = first_beyond(s, runs->history_runs, &found, at);
-    }
-    if (rc == SQLITE_OK && found) {
-        rc = prune_beyond(s, at);
-        a->pruned += (size_t)changed_rows(s);
-    }
-    return rc;
+    return s->prune_job[0] != '\0' ? prune_surplus(s, a, runs->history_runs)
+                                   : prune_aged(s, a, runs->history);
 }
