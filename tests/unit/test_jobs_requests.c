@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 
 #include "tests/unit/jobs_fixture.h"
+#include "worker/leader/job.h"
 
 TestSuite(jobs_requests, .init = world_up, .fini = world_down, .timeout = 300);
 
@@ -40,6 +41,25 @@ Test(jobs_requests, an_answer_says_what_is_still_paused)
     expect(LEDGER_RESUME, "", true, "all jobs go on, but for those paused by name");
     expect(LEDGER_PAUSE, "one", true, "it is paused");
     expect(LEDGER_RESUME, "one", true, "it goes on");
+    world_drain(0, DUR_S(5));
+}
+
+static bool is_known(const void *name)
+{
+    return jobs_find(world.jobs, name)->plan.known;
+}
+
+/* A job that is new makes the leader read the state of all. */
+Test(jobs_requests, a_pause_of_all_jobs_outlives_a_reload)
+{
+    world_add("one", manual, "exit 0");
+    world_begin();
+    world_wait_for("one is known", is_known, "one");
+    expect(LEDGER_PAUSE, "", true, "all jobs are paused");
+    world_add("two", manual, "exit 0");
+    jobs_configure(world.jobs, &world.cfg);
+    world_wait_for("two is known", is_known, "two");
+    expect(LEDGER_RESUME, "", true, "all jobs go on, but for those paused by name");
     world_drain(0, DUR_S(5));
 }
 

@@ -186,7 +186,10 @@ void jobs_take_state(struct jobs *jobs, const struct ledger_state *state)
     if (jobs->scheduler.phase != SCHEDULER_LEADING) {
         return; /* it is over, or nearly so */
     }
-    scheduler_pause(&jobs->scheduler, NULL, all != NULL && all->paused, clock_now());
+    if (!jobs->asking
+             .loaded) { /* later in a term we know better: our own change may be unwritten */
+        scheduler_pause(&jobs->scheduler, NULL, all != NULL && all->paused, clock_now());
+    }
     for (size_t i = 0; i < state->run_count; i++) {
         const struct ledger_open_run *run = &state->runs[i];
 
