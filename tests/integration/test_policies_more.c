@@ -289,7 +289,9 @@ STAGE_RULE(policies_more, what_a_dead_leader_ran_is_interrupted_and_rerun_where_
     stage_set(s, "schedule = manual\n",
               "[job rerun]\non_interrupt = rerun\n" UNTIL_GO
               "[job skip]\non_interrupt = skip\n" UNTIL_GO
-              "[job later]\nschedule = after rerun any\nexec = true\n");
+              "[job later]\nschedule = after rerun any\nexec = true\n"
+              "[job cleanup]\nschedule = after skip any\nexec = true\n"
+              "[job next]\nschedule = after skip\nexec = true\n");
     stage_start(&s->a);
     stage_start_heir(&s->b);
     command(&s->a, "trigger", "rerun", NULL);
@@ -303,11 +305,14 @@ STAGE_RULE(policies_more, what_a_dead_leader_ran_is_interrupted_and_rerun_where_
 
     stage_wait(s, RUNS("rerun"), "1 interrupted trigger a; 2 running rerun b");
     stage_wait(s, RUNS("skip"), "1 interrupted trigger a");
+    stage_wait(s, RUNS("cleanup"), "1 succeeded after b");
     stage_expect(s, "not yet", "SELECT count(*) FROM run WHERE job = 'later'", "0");
     stage_touch(s, "go");
     stage_wait(s, RUNS("rerun"), "1 interrupted trigger a; 2 succeeded rerun b");
     stage_wait(s, RUNS("later"), "1 succeeded after b");
     stage_expect(s, "skip", RUNS("skip"), "1 interrupted trigger a");
+    stage_expect(s, "once", RUNS("cleanup"), "1 succeeded after b");
+    stage_expect(s, "no success", "SELECT count(*) FROM run WHERE job = 'next'", "0");
     stage_expect(s, "one instant and one parent",
                  "SELECT count(*) FROM run x JOIN run y ON y.parent = x.id"
                  " AND x.scheduled_at = y.scheduled_at WHERE x.job = 'rerun' AND y.job = 'rerun'",

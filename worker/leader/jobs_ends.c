@@ -64,6 +64,25 @@ static void try_again(struct jobs *jobs, const struct tick *tick, const struct f
     follow(jobs, tick->id, tick->job, &about, next->retries ? "retry" : "rerun");
 }
 
+static void start_children(struct jobs *jobs, const char *parent, const struct job *job,
+                           wall_ns scheduled_at, enum outcome outcome)
+{
+    for (unsigned i = 0; i < job->child_count; i++) {
+        struct job *child = job->children[i];
+        const struct scheduler_about about = {
+            .scheduled_at = scheduled_at,
+            .attempt = 1,
+            .origin = ORIGIN_AFTER,
+            .stage = RUN_WAITING,
+            .due_at = clock_wall(), /* how late it is does not count its parent's run */
+        };
+
+        if (child->plan.enabled && (outcome == OUTCOME_SUCCEEDED || child->plan.schedule.any)) {
+            follow(jobs, parent, child, &about, "after");
+        }
+    }
+}
+
 void jobs_follow_interrupted(struct jobs *jobs, struct job *job, const struct ledger_open_run *run)
 {
     const struct follow_up next = follow_up_decide(&job->plan.policy, OUTCOME_INTERRUPTED,
@@ -77,26 +96,8 @@ void jobs_follow_interrupted(struct jobs *jobs, struct job *job, const struct le
 
     if (next.reruns && !is_of_term(run->origin, job)) {
         follow(jobs, run->id, job, &about, "rerun");
-    }
-}
-
-static void start_children(struct jobs *jobs, const struct tick *tick, enum outcome outcome)
-{
-    const struct job *job = tick->job;
-
-    for (unsigned i = 0; i < job->child_count; i++) {
-        struct job *child = job->children[i];
-        const struct scheduler_about about = {
-            .scheduled_at = tick->plan.scheduled_at,
-            .attempt = 1,
-            .origin = ORIGIN_AFTER,
-            .stage = RUN_WAITING,
-            .due_at = clock_wall(), /* how late it is does not count its parent's run */
-        };
-
-        if (child->plan.enabled && (outcome == OUTCOME_SUCCEEDED || child->plan.schedule.any)) {
-            follow(jobs, tick->id, child, &about, "after");
-        }
+    } else if (run->origin != ORIGIN_SERVICE) {
+        start_children(jobs, run->id, job, run->scheduled_at, OUTCOME_INTERRUPTED);
     }
 }
 
@@ -256,7 +257,7 @@ void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, 
     if (again) {
         try_again(jobs, tick, &next);
     } else if (tick->plan.origin != ORIGIN_SERVICE) {
-        start_children(jobs, tick, outcome);
+        start_children(jobs, tick->id, job, tick->plan.scheduled_at, outcome);
         count_failures(jobs, job, outcome);
     }
 }
