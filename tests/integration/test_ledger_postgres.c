@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/support/ledger_rule.h"
+#include "tests/support/text.h"
 #include "tests/support/wait.h"
 #include "worker/database/schema.h"
 
@@ -115,6 +116,35 @@ Test(ledger_in_postgres, a_write_whose_answer_was_lost_is_done_once)
     cr_expect_eq(ledger_count(f, "run", "true"), 2);
     cr_expect(ledger_run_is(f, "1.1-1", "outcome", "failed"));
     cr_expect(ledger_run_is(f, "1.1-2", "outcome", "retrying"));
+}
+
+static void let_log_in(const char *role, bool may)
+{
+    char *sql = text_format("ALTER ROLE %s %s", role, may ? "LOGIN" : "NOLOGIN");
+
+    server_do(f->admin, sql);
+    free(sql);
+}
+
+/* Nothing is asked of a connection that is not there: without a word nobody would know that no tick
+ * can be claimed. */
+Test(ledger_in_postgres, a_connection_that_does_not_come_back_is_told_though_nothing_was_asked)
+{
+    char *role = text_format(
+        "%s", ledger_scalar(f, "SELECT usename FROM pg_stat_activity WHERE application_name LIKE "
+                               "'pgbaton ledger %%'"));
+
+    u.told = TOLD_NOTHING;
+    let_log_in(role, false);
+    f->backend->cut(f);
+    cr_expect_eq(ledger_user_wait(&u), TOLD_FAILED);
+    cr_expect_not(ledger_is_free(u.ledger));
+    u.told = TOLD_NOTHING;
+    u.ready = false;
+    let_log_in(role, true);
+    cr_expect_eq(ledger_user_load(&u), TOLD_LOADED, "%s", u.text);
+    cr_expect(u.ready);
+    free(role);
 }
 
 /* The connection is gone on this side only: the server still works for it. */

@@ -135,3 +135,147 @@ Test(jobs_order, a_claim_outlives_its_tick)
         free(blocks[i]);
     }
 }
+
+static struct ledger_write written; /* the last one that was asked for */
+static size_t writes;
+static size_t changes_written;
+static size_t most_changes;
+
+static void keep_write(struct ledger *l, const struct ledger_write *write)
+{
+    (void)l;
+    written = *write;
+    writes++;
+}
+
+static bool has_asked_to_write(const void *ctx)
+{
+    (void)ctx;
+    return writes > 0;
+}
+
+static void pause_once(bool paused)
+{
+    const struct ledger_request request = {
+        .kind = paused ? LEDGER_PAUSE : LEDGER_RESUME, .job = "once", .requested_by = "test"};
+    struct jobs_answer answer;
+
+    jobs_command(world.jobs, &request, &answer);
+}
+
+static void begin_with_write(void (*write)(struct ledger *l, const struct ledger_write *write))
+{
+    static const struct schedule manual = {.kind = SCHEDULE_MANUAL};
+
+    world_add("once", manual, "true");
+    jobs_configure(world.jobs, &world.cfg);
+    world_begin_term((struct epoch){1, 7});
+    real = world.ledger->kind;
+    watched = *real;
+    watched.write = write;
+    world.ledger->kind = &watched;
+}
+
+Test(jobs_order, a_write_keeps_its_names_whatever_is_asked_for_meanwhile)
+{
+    enum { BLOCKS = 100, PAUSES = 200 };
+    char *blocks[BLOCKS];
+
+    begin_with_write(keep_write);
+    pause_once(true);
+    world_wait_for("a write", has_asked_to_write, NULL);
+    cr_assert_eq(written.job_count, 1);
+    for (int i = 0; i < PAUSES; i++) {
+        pause_once(i % 2 == 0);
+    }
+    for (size_t i = 0; i < BLOCKS; i++) { /* what was freed is others' now */
+        blocks[i] = malloc((i + 1) * sizeof(struct job_change));
+        memset(blocks[i], 'x', (i + 1) * sizeof(struct job_change));
+    }
+    cr_expect_str_eq(written.jobs[0].job, "once");
+    for (size_t i = 0; i < BLOCKS; i++) {
+        free(blocks[i]);
+    }
+    world_kill_all();
+}
+
+/* ---- how much is asked at once ---- */
+
+static void count_write(struct ledger *l, const struct ledger_write *write)
+{
+    writes++;
+    changes_written += write->change_count;
+    most_changes = write->change_count > most_changes ? write->change_count : most_changes;
+    real->write(l, write);
+}
+
+enum { MANY = 100 };
+
+static bool has_written_many(const void *ctx)
+{
+    (void)ctx;
+    return changes_written == MANY;
+}
+
+Test(jobs_order, large_outputs_are_written_a_few_at_a_time)
+{
+    begin_with_write(count_write);
+    for (int i = 0; i < MANY; i++) {
+        char id[RUN_ID_MAX];
+
+        jobs_new_id(world.jobs, id);
+        struct change *change =
+            jobs_ask_change(world.jobs, LEDGER_UPDATE, id, OUTCOME_SUCCEEDED, NULL);
+        change->is.output_head_bytes = LEDGER_WRITE_BYTES_MAX / (i == 50 ? 1 : 10) + 1;
+    }
+    jobs_turn_soon(world.jobs);
+    world_wait_for("all of them", has_written_many, NULL);
+    cr_expect_leq(most_changes, 9);
+    cr_expect_geq(most_changes, 2);
+    world_kill_all();
+}
+
+/* ---- what fails at the end ---- */
+
+static void fail_first(struct ledger *l, const struct ledger_write *write)
+{
+    if (writes++ == 0) {
+        l->events.on_failed(l->events.ctx, "for now");
+    } else {
+        changes_written += write->change_count;
+        real->write(l, write);
+    }
+}
+
+static void fail_always(struct ledger *l, const struct ledger_write *write)
+{
+    (void)write;
+    writes++;
+    l->events.on_failed(l->events.ctx, "for ever");
+}
+
+static void drain_with_an_end_to_write(void)
+{
+    char id[RUN_ID_MAX];
+
+    jobs_new_id(world.jobs, id);
+    (void)jobs_ask_change(world.jobs, LEDGER_UPDATE, id, OUTCOME_SUCCEEDED, NULL);
+    world_drain(0, DUR_S(20));
+}
+
+Test(jobs_order, a_term_that_ends_in_peace_writes_again_what_could_not_be_written)
+{
+    begin_with_write(fail_first);
+    drain_with_an_end_to_write();
+    cr_expect_eq(changes_written, 1);
+}
+
+Test(jobs_order, a_term_does_not_wait_long_for_a_ledger_that_goes_on_failing)
+{
+    mono_ns begun = clock_now();
+
+    begin_with_write(fail_always);
+    drain_with_an_end_to_write();
+    cr_expect_gt(writes, 1);
+    cr_expect_geq(clock_now() - begun, LEDGER_GIVE_UP_AFTER);
+}

@@ -260,6 +260,37 @@ Test(ledger_sqlite_faults, a_damaged_file_is_an_error_each_time_and_no_grant)
     user_close(&u);
 }
 
+/* Requests are no reason not to start what is due; a file that cannot be opened is one. */
+Test(ledger_sqlite_faults, a_file_that_stays_away_is_told_though_only_requests_were_asked_for)
+{
+    struct sqlite_user u;
+
+    user_elect(&u, 7, 7);
+    delete_all();
+    cr_assert_eq(mkdir("ledger", 0700), 0);
+    cr_expect_eq(user_take_requests(&u), HEARD_FAILED);
+    cr_expect_eq(user_wait(&u), HEARD_FAILED);
+    cr_expect_not(ledger_is_free(u.ledger));
+    cr_assert_eq(rmdir("ledger"), 0);
+    cr_expect_eq(user_wait(&u), HEARD_READY, "%s", u.failed);
+    user_close(&u);
+}
+
+/* The file, its log and its copy are not what they were: with the same words both times. */
+Test(ledger_sqlite_faults, a_file_that_is_none_any_more_is_told_twice)
+{
+    struct sqlite_user u;
+
+    user_elect(&u, 7, 7);
+    user_sql("PRAGMA wal_checkpoint(TRUNCATE)");
+    int fd = open("ledger", O_WRONLY);
+    cr_assert_eq(pwrite(fd, "no database", 11, 0), 11);
+    (void)close(fd);
+    cr_expect_eq(user_take_requests(&u), HEARD_FAILED);
+    cr_expect_eq(user_wait(&u), HEARD_FAILED, "of the opening");
+    user_close(&u);
+}
+
 Test(ledger_sqlite_faults, a_table_that_was_dropped_is_an_error_and_no_grant)
 {
     struct sqlite_user u;

@@ -36,6 +36,9 @@ enum {
 #define PRUNE_AGED_AFTER DUR_S(5) /* a term has begun: it has other things to do first */
 /* Results are written together with what comes in this time (DESIGN.md section 6). */
 #define LEDGER_WRITE_WITHIN DUR_MS(50)
+#define LEDGER_WRITE_BYTES_MAX (16UL * 1024 * 1024) /* of outputs, but for a single run's */
+/* At the end of a term that ends in peace, a ledger that has failed for so long is left alone. */
+#define LEDGER_GIVE_UP_AFTER DUR_S(2)
 #define LEDGER_AGAIN_LEAST DUR_MS(200)
 #define LEDGER_AGAIN_MOST DUR_S(30)
 
@@ -118,10 +121,15 @@ struct claim_names {
     char job[JOB_NAME_MAX];
 };
 
+/* The same of a change of a job: more of them may be asked for before the answer. */
+struct job_name {
+    char is[JOB_NAME_MAX];
+};
+
 struct job_change {
     struct ledger_job_change is;
     uint64_t after; /* so many changes were asked for before it: it is written with the last one */
-    char job[JOB_NAME_MAX];
+    struct job_name job;
 };
 
 struct answer {
@@ -163,6 +171,7 @@ struct asking {
     size_t answers_asked;
     struct ledger_change *change_batch; /* owned, as the two below: what the ledger is shown */
     struct ledger_job_change *job_batch;
+    struct job_name *job_names; /* owned; as many as job_batch has room for */
     size_t job_batch_room;
     struct ledger_request_answer *answer_batch;
 
@@ -180,7 +189,8 @@ struct asking {
     bool prunes_aged; /* the question that was last asked about old rows: of all jobs, or */
     size_t prune_row; /* of the job before this one */
     struct backoff backoff;
-    bool failed; /* one failed, it was said, and nothing has proved yet that it works again */
+    bool failed;       /* one failed, it was said, and nothing has proved yet that it works again */
+    mono_ns failed_at; /* when it did */
     enum question failed_question;
     bool prune_failed; /* as failed, of those without which the rest works */
     bool requests_failed;
@@ -320,6 +330,7 @@ mono_ns jobs_ask_next(const struct jobs *jobs); /* when there may be something t
 /* jobs_claims_wait - is there a tick whose claim is not answered? */
 bool jobs_claims_wait(const struct jobs *jobs);
 bool jobs_asked_all(const struct jobs *jobs); /* nothing waits to be written, or to be answered */
+mono_ns jobs_gives_up_asking_at(const struct jobs *jobs); /* MONO_NEVER: it has not failed */
 
 /* jobs_stop.c */
 void jobs_carry_out_term(struct jobs *jobs, struct tick *tick);

@@ -287,7 +287,8 @@ static void become_idle(struct jobs *jobs)
 static bool has_said_all(const struct jobs *jobs, mono_ns now)
 {
     return jobs->ending != ENDING_DRAIN || now >= jobs->over_by - SCHEDULER_KILL_MARGIN ||
-           (jobs_asked_all(jobs) && hooks_running(&jobs->hooks) == 0);
+           ((jobs_asked_all(jobs) || now >= jobs_gives_up_asking_at(jobs)) &&
+            hooks_running(&jobs->hooks) == 0);
 }
 
 /* Runs are over: what they left behind dies with the term. Returns true if we may be freed by now.
@@ -366,6 +367,7 @@ void jobs_arm(struct jobs *jobs)
     wake = earlier(wake, jobs_ask_next(jobs));
     if (jobs->ending == ENDING_DRAIN && !jobs->sweeping && jobs->running == 0) {
         wake = earlier(wake, jobs->over_by - SCHEDULER_KILL_MARGIN);
+        wake = earlier(wake, jobs_gives_up_asking_at(jobs));
     }
     if (may_go_on(jobs)) {
         wake = 0;

@@ -64,7 +64,7 @@ void jobs_ask_job_change(struct jobs *jobs, const char *job, const struct ledger
     struct job_change *to = &a->job_changes[a->job_change_count++];
     *to = (struct job_change){.is = *change, .after = a->changes_written + a->change_count};
     a->tick_changes += jobs_says_tick(to);
-    (void)snprintf(to->job, sizeof(to->job), "%s", job);
+    (void)snprintf(to->job.is, sizeof(to->job.is), "%s", job);
     write_soon(a);
 }
 
@@ -73,6 +73,7 @@ void jobs_ask_answer(struct jobs *jobs, int64_t request, bool done, const char *
 {
     struct asking *a = &jobs->asking;
 
+    assert(a->answers_asked == 0); /* requests are not looked for until those are written */
     a->answers = jobs_grow(a->answers, a->answer_count, &a->answer_room, sizeof(*a->answers));
     struct answer *to = &a->answers[a->answer_count++];
     *to = (struct answer){.is = {.request = request, .done = done}};
@@ -170,6 +171,7 @@ void jobs_forget_questions(struct jobs *jobs)
     free(a->answers);
     free(a->change_batch);
     free(a->job_batch);
+    free(a->job_names);
     free(a->answer_batch);
     *a = (struct asking){
         .write_at = MONO_NEVER,

@@ -98,14 +98,36 @@ static void make_job_batch(struct asking *a)
     }
     if (count > a->job_batch_room) {
         free(a->job_batch);
+        free(a->job_names);
         a->job_batch_room = count < LEDGER_BATCH_MAX ? LEDGER_BATCH_MAX : count;
         a->job_batch = jobs_must_have(calloc(a->job_batch_room, sizeof(*a->job_batch)));
+        a->job_names = jobs_must_have(calloc(a->job_batch_room, sizeof(*a->job_names)));
     }
     for (size_t i = 0; i < count; i++) {
         a->job_batch[i] = a->job_changes[i].is;
-        a->job_batch[i].job = a->job_changes[i].job;
+        a->job_names[i] = a->job_changes[i].job;
+        a->job_batch[i].job = a->job_names[i].is;
     }
     a->job_changes_asked = count;
+}
+
+/* A write must fit into a message, and be done within its time limit: outputs may be large. */
+static size_t fitting_changes(const struct asking *a)
+{
+    size_t most = least(a->change_count, LEDGER_BATCH_MAX);
+    size_t bytes = 0;
+    size_t count = 0;
+
+    while (count < most) {
+        const struct ledger_change *change = &a->changes[count]->is;
+
+        bytes += change->output_head_bytes + change->output_tail_bytes;
+        if (count > 0 && bytes > LEDGER_WRITE_BYTES_MAX) {
+            break;
+        }
+        count++;
+    }
+    return count;
 }
 
 static void make_batches(struct asking *a)
@@ -114,7 +136,7 @@ static void make_batches(struct asking *a)
         a->change_batch = jobs_must_have(calloc(LEDGER_BATCH_MAX, sizeof(*a->change_batch)));
         a->answer_batch = jobs_must_have(calloc(LEDGER_BATCH_MAX, sizeof(*a->answer_batch)));
     }
-    a->changes_asked = least(a->change_count, LEDGER_BATCH_MAX);
+    a->changes_asked = fitting_changes(a);
     make_job_batch(a);
     /* An answer tells of a run: it must not be written before it. */
     a->answers_asked =
@@ -264,8 +286,14 @@ bool jobs_asked_all(const struct jobs *jobs)
 {
     const struct asking *a = &jobs->asking;
 
-    return a->ledger == NULL || !a->ready || a->failed ||
-           (!has_to_write(a) && a->question != ASK_WRITE);
+    return a->ledger == NULL || !a->ready || (!has_to_write(a) && a->question != ASK_WRITE);
+}
+
+mono_ns jobs_gives_up_asking_at(const struct jobs *jobs)
+{
+    const struct asking *a = &jobs->asking;
+
+    return a->failed ? a->failed_at + LEDGER_GIVE_UP_AFTER : MONO_NEVER;
 }
 
 bool jobs_claims_wait(const struct jobs *jobs)
@@ -513,6 +541,7 @@ static void on_failed(void *ctx, const char *text)
         a->write_at = clock_now();
     }
     if (!a->failed) {
+        a->failed_at = clock_now();
         log_error("ledger_failed", "epoch=%s error=%s effect=%s", epoch_text(jobs->epoch).is,
                   log_text(text).is, "\"nothing is started until it works\"");
     }
@@ -531,7 +560,8 @@ static void on_ready(void *ctx)
     struct asking *a = &jobs->asking;
 
     a->ready = true;
-    a->again_at = 0; /* what failed was the connection */
+    a->again_at = 0;                                      /* what failed was the connection */
+    a->requests_wanted = a->requests_wanted || a->failed; /* an answer proves that it works */
     jobs_turn_soon(jobs);
 }
 

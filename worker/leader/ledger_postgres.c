@@ -358,12 +358,14 @@ static void on_connection_down(void *ctx, const char *text)
 {
     struct ledger_postgres *p = ctx;
     bool was_asked = p->matter != MATTER_NONE;
+    /* Nothing is asked of what is not free: of one that does not come back nobody would hear. */
+    bool stays_away = p->begun && !p->told_ready;
 
     p->asking = false;
     p->prepared = false;
     p->told_ready = false;
     p->unbuilt = false;
-    if (was_asked) {
+    if (was_asked || stays_away) {
         char line[REASON_MAX];
 
         (void)snprintf(line, sizeof(line), "the ledger's connection: %s", text);

@@ -295,6 +295,7 @@ static void answer(struct ledger_sqlite *s)
     if (!same || sqlite_file_must_reopen(rc)) {
         go_down(s);
         tell_failed(s, same ? text : was_replaced);
+        s->told[0] = '\0'; /* if it cannot be opened again, that is for more than this question */
     } else if (rc != SQLITE_OK) {
         tell_failed(s, text);
     } else if (over) {
