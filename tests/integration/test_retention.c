@@ -1,5 +1,6 @@
 /* What the ledger keeps: rows go by age and by number, whether their jobs still run or not. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "tests/support/stage.h"
@@ -32,6 +33,20 @@ STAGE_RULE(retention, rows_of_jobs_that_do_not_run_go_by_age_too)
     insert_old(s, 3, "idle", "skipped");
     insert_old(s, 4, "idle", "queued");
     stage_wait(s, "SELECT id FROM run ORDER BY id", "0.1-4");
+    instance_stop(&s->a);
+}
+
+STAGE_RULE(retention, a_reload_changes_how_many_are_kept)
+{
+    static const char tick[] = "[job tick]\nschedule = every 500ms\nexec = true\n";
+
+    stage_set(s, "history_runs = 100\n", tick);
+    stage_start(&s->a);
+    stage_wait(s, STAGE_IS(STAGE_COUNT("outcome = 'succeeded'") " >= 10"), "yes");
+    stage_set(s, "history_runs = 2\n", tick);
+    program_signal(&s->a.supervisor, SIGHUP);
+    instance_wait(&s->a, "config_reloaded", "");
+    stage_wait(s, STAGE_IS(STAGE_COUNT("outcome = 'succeeded'") " <= 4"), "yes");
     instance_stop(&s->a);
 }
 

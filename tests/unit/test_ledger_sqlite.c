@@ -415,6 +415,7 @@ static void set_history(struct sqlite_user *u, dur_ns history, int runs)
 {
     u->cfg->runs.history = history;
     u->cfg->runs.history_runs = runs;
+    ledger_limit(u->ledger, u->cfg);
 }
 
 Test(ledger_sqlite, prunes_what_is_older_than_the_configuration_keeps)

@@ -401,6 +401,7 @@ void jobs_begin(struct jobs *jobs, struct epoch epoch, struct ledger *ledger, wa
     bool ready = a->ready; /* it may have said so already */
     jobs_forget_questions(jobs);
     a->ledger = ledger;
+    ledger_limit(ledger, jobs->world.config); /* it may have been reloaded since it was opened */
     a->ready = ready;
     a->requests_at = 0;
     a->prune_at = 0;

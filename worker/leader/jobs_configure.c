@@ -322,6 +322,9 @@ void jobs_configure(struct jobs *jobs, const struct config *cfg)
     jobs->accounts = NULL;
     jobs->world.config = cfg;
     jobs->scheduler.max_running = (unsigned)cfg->runs.max_running;
+    if (jobs->asking.ledger != NULL) {
+        ledger_limit(jobs->asking.ledger, cfg);
+    }
     fill_table(jobs, cfg, &table);
     install(jobs, &table, room);
     find_children(jobs);

@@ -18,6 +18,15 @@ static struct ledger *new_ledger(const struct config *cfg)
     return NULL;
 }
 
+static struct ledger_limits limits_of(const struct config *cfg)
+{
+    return (struct ledger_limits){
+        .history = cfg->runs.history,
+        .history_runs = cfg->runs.history_runs,
+        .max_clock_skew = cfg->database.max_clock_skew,
+    };
+}
+
 struct ledger *ledger_open(struct ev_loop *loop, const struct ledger_options *options,
                            const struct ledger_events *events)
 {
@@ -30,11 +39,24 @@ struct ledger *ledger_open(struct ev_loop *loop, const struct ledger_options *op
     l->events = *events;
     l->loop = loop;
     l->options = *options;
+    l->limits = limits_of(options->config);
     if (l->kind->open != NULL && l->kind->open(l) < 0) {
         l->kind->close(l);
         return NULL;
     }
     return l;
+}
+
+void ledger_limit(struct ledger *l, const struct config *cfg)
+{
+    const struct ledger_limits before = l->limits;
+
+    l->limits = limits_of(cfg);
+    if (l->kind->limit != NULL &&
+        (l->limits.history != before.history || l->limits.history_runs != before.history_runs ||
+         l->limits.max_clock_skew != before.max_clock_skew)) {
+        l->kind->limit(l);
+    }
 }
 
 void ledger_begin(struct ledger *l, struct epoch epoch)

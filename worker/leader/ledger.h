@@ -204,7 +204,15 @@ struct ledger_kind {
     void (*write)(struct ledger *l, const struct ledger_write *write);
     void (*take_requests)(struct ledger *l);
     void (*prune)(struct ledger *l, const char *job);
+    void (*limit)(struct ledger *l); /* the limits are other ones now; NULL: nothing to do */
     void (*close)(struct ledger *l); /* frees l */
+};
+
+/* What a reload may change under way. */
+struct ledger_limits {
+    dur_ns history;   /* 0: none */
+    int history_runs; /* 0: none */
+    dur_ns max_clock_skew;
 };
 
 /* The part that all kinds have in common, first in their own struct. */
@@ -213,12 +221,17 @@ struct ledger {
     struct ledger_events events;
     struct ev_loop *loop;
     struct ledger_options options;
+    struct ledger_limits limits;
     struct epoch epoch; /* since ledger_begin() */
 };
 
 /* ledger_open - get ready: connect. NULL: out of memory. Which kind, the configuration says. */
 struct ledger *ledger_open(struct ev_loop *loop, const struct ledger_options *options,
                            const struct ledger_events *events);
+
+/* ledger_limit - from now on with the limits of that configuration, which need not outlive the
+ * call. */
+void ledger_limit(struct ledger *l, const struct config *cfg);
 
 /* ledger_begin - the term of this epoch is open: on_ready comes when it may be asked. */
 void ledger_begin(struct ledger *l, struct epoch epoch);

@@ -295,6 +295,10 @@ static void on_turn(void *ctx)
     if (p->asking) {
         return;
     }
+    if (p->outdated) {
+        p->outdated = false;
+        p->prepared = false;
+    }
     if (!p->prepared && (p->matter != MATTER_NONE || is_early)) {
         p->prepared_early = true;
         prepare(p);
@@ -442,6 +446,12 @@ static void postgres_prune(struct ledger *l, const char *job)
               ledger_parameters_finish(&of(l)->parameters));
 }
 
+/* They are in the statements: those are prepared anew, with the next question. */
+static void postgres_limit(struct ledger *l)
+{
+    of(l)->outdated = true;
+}
+
 static void postgres_close(struct ledger *l)
 {
     struct ledger_postgres *p = of(l);
@@ -462,6 +472,7 @@ static const struct ledger_kind postgres = {
     .write = postgres_write,
     .take_requests = postgres_take_requests,
     .prune = postgres_prune,
+    .limit = postgres_limit,
     .close = postgres_close,
 };
 

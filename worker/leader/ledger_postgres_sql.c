@@ -283,10 +283,10 @@ static char *write_all(const struct gaps *gaps, bool in_term)
 }
 
 /* Where a limit is 0 there is none: as good as for ever. */
-static void write_limits(struct gaps *gaps, const struct config_runs *runs)
+static void write_limits(struct gaps *gaps, const struct ledger_limits *limits)
 {
-    dur_ns keep = runs->history > 0 ? runs->history : INT64_MAX;
-    int count = runs->history_runs > 0 ? runs->history_runs : INT_MAX;
+    dur_ns keep = limits->history > 0 ? limits->history : INT64_MAX;
+    int count = limits->history_runs > 0 ? limits->history_runs : INT_MAX;
 
     (void)snprintf(gaps->keep, sizeof(gaps->keep), "%" PRId64, keep / LEDGER_RESOLUTION);
     (void)snprintf(gaps->runs, sizeof(gaps->runs), "%d", count);
@@ -306,8 +306,8 @@ char *ledger_postgres_prepare_sql(const struct ledger_postgres *p, PGconn *conne
     (void)snprintf(gaps.incarnation, sizeof(gaps.incarnation), "'%016" PRIx64 "'",
                    p->ledger.options.incarnation);
     (void)snprintf(gaps.skew, sizeof(gaps.skew), "%" PRId64,
-                   cfg->database.max_clock_skew / LEDGER_RESOLUTION);
-    write_limits(&gaps, &cfg->runs);
+                   p->ledger.limits.max_clock_skew / LEDGER_RESOLUTION);
+    write_limits(&gaps, &p->ledger.limits);
     if (gaps.election != NULL && gaps.instance != NULL &&
         schema_quote(cfg, gaps.schema, sizeof(gaps.schema)) == 0) {
         sql = write_all(&gaps, p->begun);

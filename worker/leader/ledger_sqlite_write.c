@@ -96,7 +96,7 @@ static int claim_one(struct ledger_sqlite *s, const struct ledger_claim *c, wall
 {
     bool granted;
 
-    if (c->scheduled_at > now + s->ledger.options.config->database.max_clock_skew) {
+    if (c->scheduled_at > now + s->ledger.limits.max_clock_skew) {
         *ret_verdict = LEDGER_AHEAD;
         return SQLITE_OK;
     }
@@ -326,8 +326,8 @@ static int prune_surplus(struct ledger_sqlite *s, struct ledger_answer *a, int k
 /* 0 in the configuration: no limit. */
 int ledger_sqlite_prune(struct ledger_sqlite *s, struct ledger_answer *a)
 {
-    const struct config_runs *runs = &s->ledger.options.config->runs;
+    const struct ledger_limits *limits = &s->ledger.limits;
 
-    return s->prune_job[0] != '\0' ? prune_surplus(s, a, runs->history_runs)
-                                   : prune_aged(s, a, runs->history);
+    return s->prune_job[0] != '\0' ? prune_surplus(s, a, limits->history_runs)
+                                   : prune_aged(s, a, limits->history);
 }
