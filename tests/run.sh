@@ -42,6 +42,7 @@ for program in $programs; do
     good=$(($(count '^ok') - skip))
     # What an argument such as --filter leaves out is no skipped test.
     [ $# -eq 0 ] || skip=$((skip - $(count '^ok.*# SKIP test was skipped')))
+    sed -n '/# SKIP test was skipped/d; s/^ok - \(.*[^ ]\)  *# SKIP /skipped: \1: /p' "$results"
     # A program that died, or could not start, has no line for it.
     if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then
         echo "$program ended with code $code" >&2

@@ -160,6 +160,8 @@ static void cut(size_t row)
     cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s:\n%s", cuts[row].title,
               text_tail(A->log));
     instance_wait(B, "elected", "");
+    cr_expect_eq(instance_logged(B, "session_ended", "was=leader"), 0,
+                 "it took two leases, and the heir to do it:\n%s", text_tail(B->log));
     diary_wait(&fleet.diary, "b", 20);
 
     /* When the cable is back, a is a sound follower. */

@@ -88,6 +88,8 @@ static void pull_the_cable_of_the_leader(const char *server_settings)
 
     cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     instance_wait(B, "elected", "");
+    cr_expect_eq(instance_logged(B, "session_ended", "was=leader"), 0,
+                 "it took two leases, and the heir to do it:\n%s", text_tail(B->log));
     diary_wait(&fleet.diary, "b", 20);
 
     instance_mark(A);

@@ -39,8 +39,9 @@ struct instance_settings {
     const char *job;  /* "[job a]\nschedule = ...\n" */
 };
 
-/* Numbers of an election that tests can wait for, and whose lease is never in the way. */
-#define ELECTION_CALM "retry_interval = 300ms\nlease = 30s\nheartbeat = 500ms\n"
+/* Numbers of an election that tests can wait for, and whose lease is never in the way: it is longer
+ * than a test waits for anything, so that what only comes with its end fails the test. */
+#define ELECTION_CALM "retry_interval = 300ms\nlease = 90s\nheartbeat = 500ms\n"
 /* And those of one where the lease is what is tested. */
 #define ELECTION_SHORT                                                                             \
     "retry_interval = 300ms\nlease = 3s\nheartbeat = 200ms\nstop_grace = 500ms\nloss_grace = "     \
