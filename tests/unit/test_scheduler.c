@@ -417,6 +417,31 @@ Test(scheduler, a_job_that_is_new_in_a_term_follows_its_schedule_when_it_is_know
     plan_release(&p);
 }
 
+Test(scheduler, an_elected_job_that_is_changed_before_it_is_known_has_its_start)
+{
+    struct plan p = plan_made(3);
+
+    p.jobs[0].schedule.kind = p.jobs[1].schedule.kind = p.jobs[2].schedule.kind = SCHEDULE_ELECTED;
+    plan_replace(&p);
+    scheduler_begin(&p.s, p.wall, p.mono);
+    p.jobs[1].enabled = false;
+    p.jobs[2].schedule.kind = SCHEDULE_MANUAL;
+    plan_replace(&p);
+    for (size_t i = 0; i < 3; i++) {
+        scheduler_define(&p.s, &p.jobs[i], true, p.wall, p.mono);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        scheduler_know(&p.s, &p.jobs[i], 0, 0, false, p.wall);
+    }
+    scheduler_ledger(&p.s, true, p.wall);
+    struct scheduler_run *run = plan_expect_run(&p, "the term has not had it", 0);
+    plan_expect_nothing(&p, "a disabled one has none, nor one that is another kind of job now");
+    plan_ended(&p, run);
+    scheduler_define(&p.s, &p.jobs[0], true, p.wall, p.mono);
+    plan_expect_nothing(&p, "once a term");
+    plan_release(&p);
+}
+
 Test(scheduler, what_a_removed_job_has_waiting_is_dropped)
 {
     struct plan p = plan_made(1);

@@ -174,7 +174,9 @@ void scheduler_define(struct scheduler *s, struct scheduler_job *job, bool chang
 {
     if (!job->enabled || changed) {
         scheduler_set_job_alarm(s, job, MONO_NEVER);
-        job->starts_when_known = false;
+        /* Of an @elected one that is not known yet the term has its start still to come. */
+        job->starts_when_known =
+            job->starts_when_known && job->enabled && job->schedule.kind == SCHEDULE_ELECTED;
     }
     if (!job->enabled) {
         (void)stop_all(s, job, STOP_REMOVED, mono);
