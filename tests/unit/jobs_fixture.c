@@ -230,6 +230,14 @@ bool world_has_file(const void *name)
     return access(path, F_OK) == 0;
 }
 
+void world_make_file(const char *name)
+{
+    char path[200];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", world.directory, name);
+    (void)close(open(path, O_CREAT | O_WRONLY, 0600));
+}
+
 void world_wait_for(const char *title, bool (*fact)(const void *ctx), const void *ctx)
 {
     mono_ns limit = clock_now() + WORLD_LIMIT;

@@ -63,6 +63,7 @@ bool world_has_started(const void *ctx);
 /* Was on_idle called? Is there a file of this name in $DIR? */
 bool world_is_idle(const void *ctx);
 bool world_has_file(const void *name);
+void world_make_file(const char *name);
 
 /* The loop runs until it is so. */
 void world_wait_for(const char *title, bool (*fact)(const void *ctx), const void *ctx);

@@ -286,9 +286,7 @@ Test(jobs, a_grandchild_that_holds_the_output_does_not_hold_the_run)
     world_wait_for_log("job_ended job=noisy");
     cr_expect(world_has_logged("text=\"early\""));
     cr_expect_not(world_has_logged("text=\"late\""));
-    char path[200];
-    (void)snprintf(path, sizeof(path), "%s/go", world.directory);
-    (void)close(open(path, O_CREAT | O_WRONLY, 0600));
+    world_make_file("go");
     world_wait_for_log("text=\"late\"");
     world_drain(0, DUR_S(5));
 }

@@ -76,3 +76,28 @@ Test(jobs_requests, a_run_that_finds_no_room_is_said_to_wait)
     cr_expect(world_has_logged("reason=max_running"), "%s", world_log());
     world_kill_all();
 }
+
+/* A service has a run at any time: it would never have it. */
+Test(jobs_requests, a_mutex_that_comes_by_a_reload_holds_for_runs_that_start_after_it)
+{
+    world_add("one", manual,
+              "> $DIR/runs.$PGBATON_RUN_ID; until [ -e $DIR/ends.$PGBATON_RUN_ID ]; do "
+              "sleep 0.01; done");
+    world_add("two", manual, "sleep 1000");
+    world_begin();
+    expect(LEDGER_TRIGGER, "one", true, "it is started");
+    world_wait_for_file("runs.1.7-1");
+    for (size_t i = 0; i < 2; i++) {
+        world.job_list[i].mutex = "m";
+        world.job_list[i].hash += 10;
+    }
+    jobs_configure(world.jobs, &world.cfg);
+    world_make_file("ends.1.7-1");
+    world_wait_for_log("job_ended job=one");
+    expect(LEDGER_TRIGGER, "one", true, "it is started");
+    world_wait_for_file("runs.1.7-2");
+    expect(LEDGER_TRIGGER, "two", true, "it waits: mutex");
+    world_wait_for_log("job_waits job=two");
+    cr_expect(world_has_logged("reason=mutex"), "%s", world_log());
+    world_kill_all();
+}

@@ -95,7 +95,9 @@ static void check_counters(void)
         unsigned holders = 0;
 
         for (size_t j = 0; j < JOBS; j++) {
-            holders += m.p.jobs[j].mutex == &m.mutexes[i] ? m.p.jobs[j].holding : 0;
+            for (struct scheduler_run *run = m.p.jobs[j].runs; run != NULL; run = run->next) {
+                holders += run->mutex == &m.mutexes[i];
+            }
         }
         MUST(holders <= 1, "a mutex has %u holders", holders);
         MUST((holders == 1) == (m.mutexes[i].holder != NULL), "a mutex that nobody holds is held");
@@ -195,6 +197,7 @@ static void check_start(const struct scheduler_run *run)
          "a start in phase %d", (int)s->phase);
     MUST(run->scheduled_at <= m.p.wall, "before its instant");
     MUST(job->enabled && !run->unwanted, "nobody wants it");
+    MUST(run->mutex == job->mutex, "it starts with a mutex of before");
     MUST(run->origin == ORIGIN_TRIGGER || !is_paused(job), "it is paused");
     for (size_t i = 0; i < JOBS; i++) {
         for (struct scheduler_run *other = m.p.jobs[i].runs; other != NULL; other = other->next) {
@@ -203,7 +206,7 @@ static void check_start(const struct scheduler_run *run)
             }
             alive += other->job == job;
             running += !other->is_service;
-            MUST(job->mutex == NULL || other->job->mutex != job->mutex, "two with one mutex");
+            MUST(job->mutex == NULL || other->mutex != job->mutex, "two with one mutex");
         }
     }
     MUST(alive == 0 || job->policy.overlap == OVERLAP_ALLOW || m.redefined[job - m.p.jobs],
@@ -363,9 +366,7 @@ static void define_anew(struct scheduler_job *job)
     job->policy.grace = DUR_MS((dur_ns)below(3000));
     job->policy.critical = one_in(3);
     job->enabled = !one_in(5);
-    if (job->runs == NULL) {
-        job->mutex = one_in(2) ? &m.mutexes[below(MUTEXES)] : NULL;
-    }
+    job->mutex = one_in(2) ? &m.mutexes[below(MUTEXES)] : NULL;
     switch (below(8)) {
     case 0:
     case 1:

@@ -159,6 +159,72 @@ Test(scheduler_runs, a_mutex_has_one_holder)
     plan_release(&p);
 }
 
+Test(scheduler_runs, a_mutex_is_given_back_though_the_job_has_another_one_by_then)
+{
+    struct plan p = plan_made(2);
+    struct scheduler_mutex old = {NULL};
+    struct scheduler_mutex new = {NULL};
+
+    p.jobs[0].mutex = &old;
+    p.jobs[1].mutex = &new;
+    plan_begin(&p);
+    plan_pass(&p, DUR_MS(500));
+    struct scheduler_run *first = plan_expect_run(&p, "with the old one", 0);
+    struct scheduler_run *second = plan_expect_run(&p, "the other job", 1);
+    p.jobs[0].mutex = &new;
+    plan_replace(&p);
+    cr_expect_eq(old.holder, first, "what it started with");
+    plan_ended(&p, first);
+    cr_expect_null(old.holder);
+    cr_expect_eq(new.holder, second);
+    plan_pass(&p, DUR_S(1));
+    plan_expect(&p, "the next one", 0, SCHEDULER_TICK);
+    struct scheduler_decision d = plan_expect(&p, "by the new one", 0, SCHEDULER_WAIT);
+    cr_expect_str_eq(d.reason, "mutex");
+    plan_release(&p);
+}
+
+Test(scheduler_runs, what_was_promoted_before_a_reload_starts_with_the_new_mutex)
+{
+    for (int held = 0; held < 2; held++) {
+        struct plan p = plan_made(2);
+        struct scheduler_mutex old = {NULL};
+        struct scheduler_mutex new = {NULL};
+        const struct scheduler_about about = queued(ORIGIN_TRIGGER);
+
+        p.jobs[0].schedule.kind = p.jobs[1].schedule.kind = SCHEDULE_MANUAL;
+        p.jobs[0].mutex = &old;
+        p.jobs[1].mutex = &new;
+        p.s.max_running = 2;
+        plan_begin(&p);
+        if (held) {
+            plan_add(&p, 1, &about);
+            plan_expect(&p, "the other job", 1, SCHEDULER_PROMOTE);
+            plan_expect(&p, "the other job", 1, SCHEDULER_START);
+        }
+        struct scheduler_run *other = p.run;
+        struct scheduler_run *run = plan_add(&p, 0, &about);
+        plan_expect(&p, "promoted", 0, SCHEDULER_PROMOTE);
+        p.jobs[0].mutex = &new;
+        plan_replace(&p);
+        if (held) {
+            struct scheduler_decision d = plan_expect(&p, "it is held", 0, SCHEDULER_WAIT);
+            cr_expect_str_eq(d.reason, "mutex");
+            plan_expect_nothing(&p, "until it is given back");
+            plan_ended(&p, other);
+            plan_expect(&p, "again", 0, SCHEDULER_PROMOTE);
+        }
+        plan_expect(&p, "now", 0, SCHEDULER_START);
+        cr_expect_eq(p.run, run);
+        cr_expect_null(old.holder);
+        cr_expect_eq(new.holder, run);
+        plan_ended(&p, run);
+        cr_expect_null(new.holder);
+        cr_expect_eq(p.s.holding, 0);
+        plan_release(&p);
+    }
+}
+
 Test(scheduler_runs, no_more_than_max_running_and_services_beside_them)
 {
     struct plan p = plan_made(5);

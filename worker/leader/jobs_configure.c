@@ -129,14 +129,6 @@ static struct scheduler_policy policy_of(const struct config_job *definition)
     };
 }
 
-/* While runs of it go on the old one holds: they may have it. */
-static void set_mutex(struct jobs *jobs, struct job *job, const char *name)
-{
-    if (job->plan.runs == NULL) {
-        job->plan.mutex = name != NULL ? &find_mutex(jobs, name)->plan : NULL;
-    }
-}
-
 static uint64_t schedule_hash_of(const struct config_job *definition)
 {
     uint64_t hash = schedule_hash(&definition->schedule);
@@ -159,7 +151,7 @@ static bool define(struct jobs *jobs, struct job *job, const struct config_job *
     job->plan.schedule = definition->schedule;
     job->plan.enabled = enabled;
     job->plan.policy = policy_of(definition);
-    set_mutex(jobs, job, definition->mutex);
+    job->plan.mutex = definition->mutex != NULL ? &find_mutex(jobs, definition->mutex)->plan : NULL;
     /* Of one that is disabled there is none: when it is enabled again it has no past. */
     uint64_t schedule_hash = enabled ? schedule_hash_of(definition) : 0;
     job->rescheduled = job->schedule_hash != schedule_hash;

@@ -132,7 +132,7 @@ struct scheduler_job {
 
     struct schedule schedule;
     struct scheduler_policy policy;
-    struct scheduler_mutex *mutex; /* NULL: none */
+    struct scheduler_mutex *mutex; /* of the runs that start from now on; NULL: none */
     bool enabled;                  /* false: starts no more */
     bool paused;
     bool known; /* what the ledger has of it was read in this term: ticks may be made */
@@ -162,6 +162,7 @@ struct scheduler_run {
     struct scheduler_run *next; /* of the same job */
     struct scheduler_run *next_waiting;
     struct scheduler_run *last_waiting;
+    struct scheduler_mutex *mutex; /* that it holds: its job may have another by now; NULL: none */
 
     wall_ns scheduled_at;
     unsigned attempt;

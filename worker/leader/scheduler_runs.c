@@ -47,9 +47,10 @@ static void take_room(struct scheduler *s, struct scheduler_run *run)
     assert(!run->holds);
     run->holds = true;
     job->holding++;
-    if (job->mutex != NULL) {
-        assert(job->mutex->holder == NULL);
-        job->mutex->holder = run;
+    run->mutex = job->mutex;
+    if (run->mutex != NULL) {
+        assert(run->mutex->holder == NULL);
+        run->mutex->holder = run;
     }
     if (!run->is_service) {
         s->holding++;
@@ -66,8 +67,10 @@ static void give_room(struct scheduler *s, struct scheduler_run *run)
     run->holds = false;
     assert(job->holding > 0);
     job->holding--;
-    if (job->mutex != NULL && job->mutex->holder == run) {
-        job->mutex->holder = NULL;
+    if (run->mutex != NULL) {
+        assert(run->mutex->holder == run);
+        run->mutex->holder = NULL;
+        run->mutex = NULL;
     }
     if (!run->is_service) {
         assert(s->holding > 0);
@@ -303,10 +306,14 @@ static struct scheduler_decision admit(struct scheduler *s, struct scheduler_run
     if (s->phase == SCHEDULER_RELEASING && mono >= scheduler_kill_limit(s)) {
         return drop(run, OUTCOME_SKIPPED, "no time left"); /* it would be killed at once */
     }
-    if (run->holds) {
+    if (run->holds && run->mutex == run->job->mutex) {
         return start(run);
     }
-    admission = by_overlap(s, run, mono, &reason);
+    if (run->holds) { /* a reload has given its job another mutex since then */
+        give_room(s, run);
+    } else {
+        admission = by_overlap(s, run, mono, &reason);
+    }
     if (admission == ADMIT && (reason = no_room(s, run->job, run->is_service)) != NULL) {
         admission = ADMIT_WAITS;
     }
