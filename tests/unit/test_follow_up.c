@@ -121,3 +121,31 @@ Test(follow_up, delays_double_vary_and_end)
         cr_expect(cases[i].delay == 0 || most > least, "row %zu: all the same", i);
     }
 }
+
+Test(follow_up, elected_and_released_jobs_belong_to_their_term_unless_somebody_asks_for_them)
+{
+    /* clang-format off */
+    static const struct {
+        enum schedule_kind kind;
+        enum run_origin origin;
+        bool of_term;
+    } cases[] = {
+        {SCHEDULE_ELECTED,  ORIGIN_SCHEDULE, true},
+        {SCHEDULE_RELEASED, ORIGIN_SCHEDULE, true},
+        {SCHEDULE_ELECTED,  ORIGIN_RETRY,    true},
+        {SCHEDULE_RELEASED, ORIGIN_RETRY,    true},
+        {SCHEDULE_ELECTED,  ORIGIN_RERUN,    true},
+        {SCHEDULE_ELECTED,  ORIGIN_TRIGGER,  false},
+        {SCHEDULE_RELEASED, ORIGIN_TRIGGER,  false},
+        {SCHEDULE_EVERY,    ORIGIN_SCHEDULE, false},
+        {SCHEDULE_MANUAL,   ORIGIN_RETRY,    false},
+        {SCHEDULE_AFTER,    ORIGIN_RERUN,    false},
+        {SCHEDULE_ALWAYS,   ORIGIN_SERVICE,  false},
+    };
+    /* clang-format on */
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        cr_expect_eq(follow_up_is_of_term(cases[i].kind, cases[i].origin), cases[i].of_term,
+                     "row %zu", i);
+    }
+}

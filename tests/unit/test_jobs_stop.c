@@ -1,8 +1,5 @@
 #include <criterion/criterion.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tests/unit/jobs_fixture.h"
 
@@ -134,12 +131,29 @@ Test(jobs_stop, a_drain_waits_for_runs_and_then_runs_the_released_jobs)
     world_wait_for_log("job_ended job=service");
     cr_expect(world_has_logged("outcome=cancelled reason=drain"), "%s", world_log());
     cr_expect_not(world_has_file("bye"));
-    char path[200];
-    (void)snprintf(path, sizeof(path), "%s/go", world.directory);
-    (void)close(open(path, O_CREAT | O_WRONLY, 0600));
+    world_make_file("go");
     world_wait_for("idle", world_is_idle, NULL);
     cr_expect(world_has_file("work"), "it was let to its end");
     cr_expect(world_has_file("bye"), "%s", world_log());
+    world_expect_nothing_left();
+}
+
+/* The next leader would run it in the middle of its own term. */
+Test(jobs_stop, what_belongs_to_the_term_is_not_tried_again_after_it)
+{
+    world_add("hello", elected,
+              "> $DIR/started; while [ ! -e $DIR/go ]; do sleep 0.01; done; exit 1")
+        ->retries = 1;
+    world_add("bye", released, "exit 1")->retries = 1;
+    world_begin();
+    world_wait_for_file("started");
+    mono_ns now = clock_now();
+    jobs_drain(world.jobs, now + WORLD_LIMIT, now + 2 * WORLD_LIMIT);
+    world_make_file("go");
+    world_wait_for("idle", world_is_idle, NULL);
+    cr_expect(world_has_logged("job_ended job=hello"), "%s", world_log());
+    cr_expect(world_has_logged("job_ended job=bye"), "%s", world_log());
+    cr_expect_not(world_has_logged("job_retries"), "%s", world_log());
     world_expect_nothing_left();
 }
 

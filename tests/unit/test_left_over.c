@@ -46,6 +46,10 @@ static const struct {
         {.is_tick = true, .rescheduled = true, .scheduled_at = LATE(1)}, false, OUTCOME_CANCELLED, "removed"},
     {"what was asked for outlives a schedule", MISSED_ALL,
         {.rescheduled = true, .scheduled_at = LATE(1)}, true, 0, NULL},
+    {"what belongs to its term ends with it", MISSED_ALL,
+        {.of_term = true, .scheduled_at = LATE(1)}, false, OUTCOME_CANCELLED, "its term has ended"},
+    {"handed over or not", MISSED_ALL,
+        {.of_term = true, .handed_over = true, .scheduled_at = LATE(1)}, false, OUTCOME_CANCELLED, "its term has ended"},
 };
 /* clang-format on */
 

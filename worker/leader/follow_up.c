@@ -23,6 +23,14 @@ enum outcome follow_up_outcome(enum stop_reason why, bool succeeded, enum run_or
     return OUTCOME_FAILED;
 }
 
+bool follow_up_is_of_term(enum schedule_kind kind, enum run_origin origin)
+{
+    if (kind != SCHEDULE_ELECTED && kind != SCHEDULE_RELEASED) {
+        return false;
+    }
+    return origin == ORIGIN_SCHEDULE || origin == ORIGIN_RETRY || origin == ORIGIN_RERUN;
+}
+
 static dur_ns delay_of(const struct scheduler_policy *policy, unsigned attempt, struct prng *random)
 {
     dur_ns delay = policy->retry_delay;

@@ -31,6 +31,10 @@ struct follow_up {
 /* follow_up_outcome - why: what it was told to stop for, if it was; succeeded: by its exit code. */
 enum outcome follow_up_outcome(enum stop_reason why, bool succeeded, enum run_origin origin);
 
+/* follow_up_is_of_term - @elected and @released belong to their term: nobody starts them, or tries
+ * them again, for an older one. What somebody asked for does not. */
+bool follow_up_is_of_term(enum schedule_kind kind, enum run_origin origin);
+
 /* follow_up_decide - attempt: of the run that has ended, from 1. A service has no follow-up. */
 struct follow_up follow_up_decide(const struct scheduler_policy *policy, enum outcome outcome,
                                   unsigned attempt, enum run_origin origin, struct prng *random);

@@ -37,15 +37,6 @@ static void follow(struct jobs *jobs, const char *parent, struct job *job,
     }
 }
 
-/* @elected and @released belong to their term: nobody runs them again for an older one. */
-static bool is_of_term(enum run_origin origin, const struct job *job)
-{
-    return job->plan.schedule.kind == SCHEDULE_ELECTED ||
-                   job->plan.schedule.kind == SCHEDULE_RELEASED
-               ? origin == ORIGIN_SCHEDULE || origin == ORIGIN_RERUN
-               : false;
-}
-
 static void try_again(struct jobs *jobs, const struct tick *tick, const struct follow_up *next)
 {
     const struct scheduler_about about = {
@@ -94,7 +85,7 @@ void jobs_follow_interrupted(struct jobs *jobs, struct job *job, const struct le
         .stage = RUN_WAITING,
     };
 
-    if (next.reruns && !is_of_term(run->origin, job)) {
+    if (next.reruns && !follow_up_is_of_term(job->plan.schedule.kind, run->origin)) {
         follow(jobs, run->id, job, &about, "rerun");
     } else if (run->origin != ORIGIN_SERVICE) {
         start_children(jobs, run->id, job, run->scheduled_at, OUTCOME_INTERRUPTED);
@@ -245,7 +236,9 @@ void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, 
     jobs_forget_report(jobs, tick);
     describe(change, tick, outcome, reason);
     job->closed++;
-    if (next.reruns && is_of_term(tick->plan.origin, job)) {
+    if (jobs->ending != ENDING_NOT &&
+        follow_up_is_of_term(job->plan.schedule.kind, tick->plan.origin)) {
+        next.retries = false; /* it would be another term's */
         next.reruns = false;
         next.is_last = true;
     }

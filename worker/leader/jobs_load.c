@@ -145,6 +145,7 @@ static void take_left_over(struct jobs *jobs, struct job *job, const struct ledg
     bool is_tick = run->outcome == OUTCOME_QUEUED && run->origin == ORIGIN_SCHEDULE &&
                    run->attempt == 1 && schedule_is_clocked(schedule);
     const struct left_over facts = {
+        .of_term = follow_up_is_of_term(schedule->kind, run->origin),
         .is_tick = is_tick,
         .handed_over = strcmp(run->reason, LEFT_OVER_HAND_OVER) == 0,
         .rescheduled = state != NULL && state->schedule_hash != job->schedule_hash,

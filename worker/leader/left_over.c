@@ -10,6 +10,9 @@ static struct left_over_end missed(const char *reason)
 struct left_over_end left_over_decide(const struct left_over_rules *rules,
                                       const struct left_over *run, wall_ns now)
 {
+    if (run->of_term) { /* ours has its own */
+        return (struct left_over_end){.outcome = OUTCOME_CANCELLED, .reason = "its term has ended"};
+    }
     if (!run->is_tick) {
         return it_runs;
     }

@@ -27,6 +27,7 @@ struct left_over_rules {
 };
 
 struct left_over {
+    bool of_term;     /* it belongs to the term that it was made in, see follow_up.h */
     bool is_tick;     /* due by a schedule that follows the clock, and never tried */
     bool handed_over; /* else it waits for another run, as it did before */
     bool rescheduled; /* what its job's schedule is now is another than it was due by */
