@@ -8,6 +8,8 @@
 
 TestSuite(jobs_load, .init = world_up, .fini = world_down, .timeout = 300);
 
+static const struct schedule monthly = {.kind = SCHEDULE_EVERY, .every = DUR_S(30 * 86400LL)};
+
 static void (*tell_loaded)(void *ctx, const struct ledger_state *state);
 static const struct ledger_open_run *left;
 static size_t left_count;
@@ -84,4 +86,58 @@ Test(jobs_load, what_belongs_to_an_older_term_is_not_run_in_this)
                  world_log());
     cr_expect_eq(times_logged("job_started job=hello"), 1, "%s", world_log());
     cr_expect_eq(times_logged("job_started job=bye"), 2, "%s", world_log());
+}
+
+/* ---- missed ticks ---- */
+
+static struct ledger_open_run missed(const char *id, wall_ns scheduled_at, const char *reason)
+{
+    struct ledger_open_run run = queued(id, "late", ORIGIN_SCHEDULE);
+
+    run.scheduled_at = scheduled_at;
+    run.reason = reason;
+    return run;
+}
+
+static bool have_all_ended(const void *what)
+{
+    return times_logged(what) == left_count;
+}
+
+/* No run started while another one was there. */
+static bool ran_one_after_the_other(void)
+{
+    const char *start = strstr(world_log(), "job_started ");
+
+    while (start != NULL) {
+        const char *end = strstr(start, "job_ended ");
+        const char *next = strstr(start + 1, "job_started ");
+
+        if (next != NULL && (end == NULL || next < end)) {
+            return false;
+        }
+        start = next;
+    }
+    return true;
+}
+
+/* Whatever each of them waited for; else a crowd of them would start at once. */
+Test(jobs_load, missed_ticks_that_a_leader_had_queued_run_one_after_the_other)
+{
+    wall_ns now = clock_wall();
+    const struct ledger_open_run runs[] = {
+        missed("1.6-1", now - DUR_S(60), "max_running"),
+        missed("1.6-2", now - DUR_S(50), "overlap"),
+        missed("1.6-3", now - DUR_S(40), "overlap"),
+        missed("1.6-4", now - DUR_S(30), LEFT_OVER_HAND_OVER),
+        missed("1.6-5", now - DUR_S(20), LEFT_OVER_HAND_OVER),
+    };
+    struct config_job *job = world_add("late", monthly, "sleep 0.05");
+
+    job->overlap = OVERLAP_ALLOW;
+    job->missed = MISSED_ALL;
+    begin_with(runs, ARRAY_LEN(runs));
+    world_wait_for("all of them", have_all_ended, "job_ended job=late");
+    cr_expect(ran_one_after_the_other(), "%s", world_log());
+    world_kill_all();
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/array.h"
+#include "worker/leader/scheduler.h"
 
 #define NOW DUR_S(1000000)
 #define LATE(by) (NOW - (by))
@@ -73,4 +74,45 @@ Test(left_over, of_a_job_that_nobody_has_waits_for_a_while)
 {
     cr_expect_not(left_over_is_gone(LATE(LEFT_OVER_JOB_GONE), NOW));
     cr_expect(left_over_is_gone(LATE(LEFT_OVER_JOB_GONE + 1), NOW));
+}
+
+Test(left_over, missed_ticks_are_made_up_for_one_after_the_other_where_runs_may_overlap)
+{
+    /* clang-format off */
+    static const struct {
+        const char *title;
+        enum job_overlap overlap;
+        enum job_missed missed;
+        struct left_over run;
+        bool made_up;
+    } rows[] = {
+        {"one that was in line", OVERLAP_ALLOW, MISSED_ALL,
+            {.is_tick = true, .overlaps = true, .scheduled_at = LATE(DUR_S(600))}, true},
+        {"it was let in by another rule", OVERLAP_ALLOW, MISSED_ONCE,
+            {.is_tick = true, .overlaps = true, .scheduled_at = LATE(1)}, true},
+        {"the first of the line", OVERLAP_ALLOW, MISSED_ALL,
+            {.is_tick = true, .scheduled_at = LATE(DUR_S(600))}, true},
+        {"handed over, and nobody took it", OVERLAP_ALLOW, MISSED_ALL,
+            {.is_tick = true, .handed_over = true, .scheduled_at = LATE(SCHEDULER_LATE + 1)}, true},
+        {"handed over from leader to leader", OVERLAP_ALLOW, MISSED_ALL,
+            {.is_tick = true, .handed_over = true, .scheduled_at = LATE(SCHEDULER_LATE)}, false},
+        {"one is made up for, not all", OVERLAP_ALLOW, MISSED_ONCE,
+            {.is_tick = true, .handed_over = true, .scheduled_at = LATE(DUR_S(600))}, false},
+        {"what was asked for is not missed", OVERLAP_ALLOW, MISSED_ALL,
+            {.overlaps = true, .scheduled_at = LATE(DUR_S(600))}, false},
+        {"where none overlap there is one line", OVERLAP_QUEUE, MISSED_ALL,
+            {.is_tick = true, .overlaps = true, .scheduled_at = LATE(DUR_S(600))}, false},
+    };
+    /* clang-format on */
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct left_over_rules rules = {.overlap = rows[i].overlap,
+                                              .missed = rows[i].missed,
+                                              .window = WINDOW,
+                                              .prompt = PROMPT};
+        struct left_over_end end = left_over_decide(&rules, &rows[i].run, NOW);
+
+        cr_expect(end.runs, "%s", rows[i].title);
+        cr_expect_eq(end.made_up, rows[i].made_up, "%s", rows[i].title);
+    }
 }

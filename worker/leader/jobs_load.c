@@ -103,7 +103,8 @@ static void close_interrupted(struct jobs *jobs, struct job *job, const struct l
     jobs_follow_interrupted(jobs, job, run);
 }
 
-static void take_up(struct jobs *jobs, struct job *job, const struct ledger_open_run *run)
+static void take_up(struct jobs *jobs, struct job *job, const struct ledger_open_run *run,
+                    bool made_up)
 {
     bool retries = run->outcome == OUTCOME_RETRYING;
     const struct scheduler_about about = {
@@ -111,6 +112,7 @@ static void take_up(struct jobs *jobs, struct job *job, const struct ledger_open
         .attempt = run->attempt,
         .origin = run->origin,
         .stage = retries ? RUN_DELAYED : RUN_WAITING,
+        .made_up = made_up,
         .settled = true,
         .due_at = retries ? run->due_at : 0,
     };
@@ -138,6 +140,7 @@ static void take_left_over(struct jobs *jobs, struct job *job, const struct ledg
     const struct config *cfg = jobs->world.config;
     const struct schedule *schedule = &job->plan.schedule;
     const struct left_over_rules rules = {
+        .overlap = job->plan.policy.overlap,
         .missed = job->plan.policy.missed,
         .window = job->plan.policy.missed_window,
         .prompt = cfg->pgbaton.stop_timeout + cfg->election.lease,
@@ -148,6 +151,7 @@ static void take_left_over(struct jobs *jobs, struct job *job, const struct ledg
         .of_term = follow_up_is_of_term(schedule->kind, run->origin),
         .is_tick = is_tick,
         .handed_over = strcmp(run->reason, LEFT_OVER_HAND_OVER) == 0,
+        .overlaps = strcmp(run->reason, SCHEDULER_OVERLAP) == 0,
         .rescheduled = state != NULL && state->schedule_hash != job->schedule_hash,
         .later_due = is_tick && schedule_next(schedule, run->scheduled_at) <= now,
         .scheduled_at = run->scheduled_at,
@@ -155,7 +159,7 @@ static void take_left_over(struct jobs *jobs, struct job *job, const struct ledg
     const struct left_over_end end = left_over_decide(&rules, &facts, now);
 
     if (end.runs) {
-        take_up(jobs, job, run);
+        take_up(jobs, job, run, end.made_up);
     } else {
         close_left_over(jobs, job, run, end.outcome, end.reason);
     }

@@ -1,6 +1,17 @@
 #include "worker/leader/left_over.h"
 
-static const struct left_over_end it_runs = {.runs = true};
+#include "worker/leader/scheduler.h"
+
+/* Where runs may overlap only missed ticks wait for each other. And what comes as late as those,
+ * where each of them is made up for, is one whatever it waited for. */
+static bool is_made_up(const struct left_over_rules *rules, const struct left_over *run,
+                       wall_ns now)
+{
+    bool late = now - run->scheduled_at > SCHEDULER_LATE;
+
+    return run->is_tick && rules->overlap == OVERLAP_ALLOW &&
+           (run->overlaps || (late && rules->missed == MISSED_ALL));
+}
 
 static struct left_over_end missed(const char *reason)
 {
@@ -10,6 +21,8 @@ static struct left_over_end missed(const char *reason)
 struct left_over_end left_over_decide(const struct left_over_rules *rules,
                                       const struct left_over *run, wall_ns now)
 {
+    const struct left_over_end it_runs = {.runs = true, .made_up = is_made_up(rules, run, now)};
+
     if (run->of_term) { /* ours has its own */
         return (struct left_over_end){.outcome = OUTCOME_CANCELLED, .reason = "its term has ended"};
     }

@@ -21,6 +21,7 @@
 #define LEFT_OVER_HAND_OVER "hand-over"
 
 struct left_over_rules {
+    enum job_overlap overlap;
     enum job_missed missed;
     dur_ns window;
     dur_ns prompt; /* what is no later than this was handed over from leader to leader */
@@ -30,6 +31,7 @@ struct left_over {
     bool of_term;     /* it belongs to the term that it was made in, see follow_up.h */
     bool is_tick;     /* due by a schedule that follows the clock, and never tried */
     bool handed_over; /* else it waits for another run, as it did before */
+    bool overlaps;    /* it waits for another run of its job */
     bool rescheduled; /* what its job's schedule is now is another than it was due by */
     bool later_due;   /* by now another tick of the job has been due after it */
     wall_ns scheduled_at;
@@ -37,6 +39,7 @@ struct left_over {
 
 struct left_over_end {
     bool runs;
+    bool made_up;         /* one of several missed ticks: it runs after the others */
     enum outcome outcome; /* where it does not */
     const char *reason;   /* static */
 };

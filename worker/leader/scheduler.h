@@ -51,6 +51,9 @@ enum { SCHEDULER_CRITICAL_FAILURES = 5 };
 #define SCHEDULER_LATE DUR_S(2)
 /* While the wall clock is in doubt no tick is made; so long until the ledger is asked again. */
 #define SCHEDULER_DOUBT DUR_S(1)
+/* Why a run waits, or is skipped, that has others of its job before it. The next leader finds it in
+ * the ledger. */
+#define SCHEDULER_OVERLAP "overlap"
 /* Instants that a gap looks at before others have their turn. */
 enum { SCHEDULER_GAP_TICKS = 500 };
 

@@ -239,7 +239,7 @@ static enum admission by_overlap(struct scheduler *s, struct scheduler_run *run,
     bool patient = run->made_up || run->is_service || run->origin == ORIGIN_RETRY ||
                    run->origin == ORIGIN_RERUN;
 
-    *ret_reason = "overlap";
+    *ret_reason = SCHEDULER_OVERLAP;
     if (job->policy.overlap == OVERLAP_ALLOW) {
         return is_after_another(run) || (run->made_up && job->waiting > 0) ? ADMIT_WAITS : ADMIT;
     }
@@ -353,7 +353,7 @@ struct scheduler_decision scheduler_come_to(struct scheduler *s, struct schedule
 /* Why it cannot start now, though its row is there and nothing is against it; NULL: it can. */
 static const char *stands_back(const struct scheduler *s, const struct scheduler_run *run)
 {
-    return stands_in_line(run) ? "overlap" : no_room(s, run->job, run->is_service);
+    return stands_in_line(run) ? SCHEDULER_OVERLAP : no_room(s, run->job, run->is_service);
 }
 
 bool scheduler_look_at_waiting(struct scheduler *s, struct scheduler_decision *out)
@@ -394,7 +394,7 @@ bool scheduler_would_skip(const struct scheduler_job *job)
 const char *scheduler_would_wait(const struct scheduler *s, const struct scheduler_job *job)
 {
     if (job->policy.overlap != OVERLAP_ALLOW && (job->holding > 0 || job->waiting > 0)) {
-        return "overlap";
+        return SCHEDULER_OVERLAP;
     }
     return no_room(s, job, false);
 }
