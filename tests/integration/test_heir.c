@@ -154,14 +154,18 @@ Test(heir, a_grant_that_is_read_a_lease_late_is_not_believed)
     struct of_key key = {.conn = conn};
 
     /* Stopped while a slice is with the server, or else it never asks for the key again. */
-    cr_assert(wait_until(heir_waits, conn, WAIT_LIMIT));
-    key.pid = session_of_heir(conn);
-    program_signal_tree(&B->supervisor, SIGSTOP);
+    do {
+        program_signal_tree(&B->supervisor, SIGCONT);
+        cr_assert(wait_until(heir_waits, conn, WAIT_LIMIT));
+        key.pid = session_of_heir(conn);
+        program_signal_tree(&B->supervisor, SIGSTOP);
+    } while (!heir_waits(conn));
     program_signal_tree(&A->supervisor, SIGKILL);
-    if (wait_until(has_key, &key, DUR_S(1))) {
-        cr_assert(wait_until(key_is_free, conn, WAIT_LIMIT));
-        cr_expect_eq(instance_logged(B, "elected", ""), 0);
+    if (!wait_until(has_key, &key, DUR_S(1))) {
+        cr_skip_test("the slice ended in the moment between its look and the leader's end");
     }
+    cr_assert(wait_until(key_is_free, conn, WAIT_LIMIT));
+    cr_expect_eq(instance_logged(B, "elected", ""), 0);
     instance_mark(B);
     program_signal_tree(&B->supervisor, SIGCONT);
     instance_wait(B, "elected", "");

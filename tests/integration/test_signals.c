@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/support/backend.h"
 #include "tests/support/fleet.h"
 #include "tests/support/text.h"
 
@@ -100,6 +101,7 @@ Test(signals, term_during_a_campaign_leaves_no_session_behind)
     fleet_begin(&fleet);
     PGconn *conn = server_connect(&fleet.pg, "test");
 
+    (void)backend_wait_waiting(conn);
     instance_stop(B);
 
     cr_expect(wait_until(has_no_session_of_b, conn, WAIT_LIMIT));
