@@ -55,8 +55,8 @@ STAGE_RULE(left_over, a_job_says_what_becomes_of_ticks_that_nobody_took_over)
     leave(s, "all", "schedule", 31 * DAY);
     leave(s, "all", "schedule", HOUR);
     leave(s, "old", "schedule", HOUR);
-    leave(s, "hand", "trigger", 2 * DAY);  /* somebody's wish is no tick */
-    leave(s, "hello", "schedule", HOUR); /* once a term, and that one is over */
+    leave(s, "hand", "trigger", 2 * DAY); /* somebody's wish is no tick */
+    leave(s, "hello", "schedule", HOUR);  /* once a term, and that one is over */
     leave(s, "hello", "trigger", MINUTE);
     leave(s, "gone", "schedule", 2 * HOUR);
     leave(s, "gone", "schedule", MINUTE);
