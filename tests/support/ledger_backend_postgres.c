@@ -62,7 +62,8 @@ static const char *scalar(struct ledger_fixture *f, const char *sql)
     return some ? value : NULL;
 }
 
-/* Returns when they are gone: one that was only asked to end may still get, and give, its answer. */
+/* Returns when they are gone: one that was only asked to end may still get, and give, its answer.
+ */
 static void cut(struct ledger_fixture *f)
 {
     (void)scalar(f, "SELECT count(pg_terminate_backend(pid, 40000)) FROM pg_stat_activity "
