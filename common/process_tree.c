@@ -346,21 +346,29 @@ static int find_below_by_lists(int proc, pid_t root, const struct pid_set *keep,
  * Everything below root but what is in keep, or below it: children before
  * grandchildren. By the kernel's lists of children, so that it costs what our
  * own tree costs and not what the machine's does: it stands between a death and
- * the next leader.
+ * the next leader. After an error ret_set, empty before, has those that were found.
  */
 static int find_below(pid_t root, const struct pid_set *keep, bool dead_too, unsigned passes,
                       struct pid_set *ret_set)
 {
-    struct pid_set found = {0};
     int proc = open_proc();
 
     if (proc < 0) {
         return proc;
     }
-    int rc = offspring_is_listed() ? find_below_by_lists(proc, root, keep, dead_too, passes, &found)
-                                   : find_below_by_scan(root, keep, dead_too, &found);
+    int rc = offspring_is_listed()
+                 ? find_below_by_lists(proc, root, keep, dead_too, passes, ret_set)
+                 : find_below_by_scan(root, keep, dead_too, ret_set);
 
     (void)close(proc);
+    return rc;
+}
+
+static int find_all_below(pid_t root, bool dead_too, unsigned passes, struct pid_set *ret_set)
+{
+    struct pid_set found = {0};
+    int rc = find_below(root, NULL, dead_too, passes, &found);
+
     if (rc < 0) {
         pid_set_release(&found);
         return rc;
@@ -371,12 +379,12 @@ static int find_below(pid_t root, const struct pid_set *keep, bool dead_too, uns
 
 int process_descendants(pid_t root, struct pid_set *ret_set)
 {
-    return find_below(root, NULL, true, PROCESS_TREE_PASSES, ret_set);
+    return find_all_below(root, true, PROCESS_TREE_PASSES, ret_set);
 }
 
 int process_living_below(pid_t root, struct pid_set *ret_set)
 {
-    return find_below(root, NULL, false, 1, ret_set);
+    return find_all_below(root, false, 1, ret_set);
 }
 
 /* Does this process count as ours? 0; -ESRCH (gone); -ECHILD (below somebody else); other negative
@@ -489,7 +497,8 @@ static int chase_newborn(pid_t from, const struct pid_set *keep, struct pid_set 
             return rc;
         }
         for (pid_t pid = from + 1; pid <= to; pid++) {
-            if (keep != NULL && pid_set_has(keep, pid)) {
+            /* Where the numbers have started over, ours is one like any other. */
+            if (pid == getpid() || (keep != NULL && pid_set_has(keep, pid))) {
                 continue;
             }
             rc = signal_checked(pid, SIGKILL, tree);
@@ -509,20 +518,18 @@ static int chase_newborn(pid_t from, const struct pid_set *keep, struct pid_set 
 static int sweep_once(const struct pid_set *keep, struct process_sweep *sweep)
 {
     struct pid_set found = {0};
-    pid_t newest;
-    int rc = newest_pid(&newest);
+    pid_t newest = 0;
+    /* Where the system hides that number (subset=pid of proc(5), other kernels) there is no chase:
+     * of what is missed, offspring_left() tells, and another pass follows. */
+    bool may_chase = newest_pid(&newest) == 0;
+    int rc = find_below(getpid(), keep, false, 1, &found);
 
-    if (rc < 0) {
-        return rc;
-    }
-    rc = find_below(getpid(), keep, false, 1, &found);
-    if (rc < 0) {
-        return rc;
-    }
-    for (size_t i = 0; i < found.count; i++) {
+    for (size_t i = 0; i < found.count; i++) { /* also after an error: rather these than none */
         count_seen(found.pids[i], signal_checked(found.pids[i], SIGKILL, &found), sweep);
     }
-    rc = chase_newborn(newest, keep, &found, sweep);
+    if (rc == 0 && may_chase) {
+        rc = chase_newborn(newest, keep, &found, sweep);
+    }
     pid_set_release(&found);
     return rc;
 }

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -278,6 +280,24 @@ Test(process_tree, a_daemon_of_a_job_is_met)
     cr_assert_eq(waitpid(middle, NULL, 0), middle);
     sweep_all();
     cr_expect(is_gone(&daemon_pid));
+}
+
+/* As systemd's ProcSubset=pid does: what is no process is not there. */
+Test(process_tree, is_swept_where_proc_has_only_processes)
+{
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("proc", "/proc", "proc", 0, "subset=pid") != 0) {
+        cr_skip_test("no /proc of our own can be mounted here: %s", strerror(errno));
+    }
+    cr_assert_neq(access("/proc/loadavg", F_OK), 0);
+    pid_t middle = fork();
+
+    if (middle == 0) {
+        (void)fork_sleeper(true);
+        idle();
+    }
+    (void)fork_sleeper(false);
+    sweep_all();
 }
 
 /* Forks and exits as fast as it can: no pid of it lives longer than a moment. It does not go on for
