@@ -2,7 +2,9 @@
  * main.c - wires: which function is the main function of each child, which one
  * is each command. Nothing else is known here.
  */
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/child.h"
 #include "supervisor/children.h"
@@ -95,8 +97,22 @@ static const struct command_spec commands[] = {
 };
 /* clang-format on */
 
+/* Whatever was opened first would be one of these, and be taken for the log, or the output. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO) {
+        (void)close(fd);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_descriptors();
     child_title_init(argc, argv);
     children_wire(mains);
     if (argc > 1 && strcmp(argv[1], "--monitor") == 0) {

@@ -229,3 +229,28 @@ Test(without_postgres, without_jobs_no_instance_seeks_to_lead)
     instance_stop(A);
     instance_stop(B);
 }
+
+/* As a daemon that somebody starts with nothing open. */
+Test(without_postgres, an_instance_that_was_given_no_descriptors_writes_its_log_where_it_should)
+{
+    make("none", NULL);
+    char *log = text_format("log_file = %s\n", A->log);
+    instance_configure(
+        A, &(struct instance_settings){.dsn = "none", .pgbaton = log, .job = diary.job});
+    program_start(&A->supervisor,
+                  &(struct program_spec){
+                      .argv = (const char *[]){"sh", "-c", "exec \"$0\" run -c \"$1\" <&- >&- 2>&-",
+                                               pgbaton_path(), A->ini, NULL}});
+    instance_wait(A, "elected", "");
+    diary_wait(&diary, "a", 5);
+
+    char *file = text_format("%s/pgbaton.pid", A->run_dir);
+    char *text = text_read(file);
+    char *wanted = text_format("%d\n", (int)A->supervisor.pid);
+    cr_expect_str_eq(text, wanted);
+    free(wanted);
+    free(text);
+    free(file);
+    free(log);
+    instance_stop(A);
+}
