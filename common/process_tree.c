@@ -17,8 +17,9 @@
 struct process {
     pid_t pid;
     pid_t parent;
-    bool dead;    /* a zombie, and no thread of it goes on */
-    bool visited; /* by the walk from the root */
+    unsigned long long started; /* in clock ticks of CLOCK_BOOTTIME */
+    bool dead;                  /* a zombie, and no thread of it goes on */
+    bool visited;               /* by the walk from the root */
 };
 
 /* All processes of the machine, ordered by parent. */
@@ -100,16 +101,18 @@ static bool parse_stat(const char *text, struct process *ret)
     int parent;
     char state;
     long threads;
+    unsigned long long started;
 
     if (after_name == NULL || sscanf(text, "%d (", &pid) != 1 ||
         sscanf(after_name,
-               ") %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld", &state,
-               &parent, &threads) != 3) {
+               ") %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %llu",
+               &state, &parent, &threads, &started) != 4) {
         return false;
     }
     *ret = (struct process){
         .pid = pid,
         .parent = parent,
+        .started = started,
         .dead = (state == 'Z' || state == 'X') && threads <= 1,
     };
     return true;
@@ -385,6 +388,22 @@ int process_descendants(pid_t root, struct pid_set *ret_set)
 int process_living_below(pid_t root, struct pid_set *ret_set)
 {
     return find_all_below(root, false, 1, ret_set);
+}
+
+bool process_is_older(pid_t pid, mono_ns than)
+{
+    dur_ns tick = DUR_S(1) / sysconf(_SC_CLK_TCK);
+    struct process p;
+    char name[16];
+    int proc = open_proc();
+
+    if (proc < 0) {
+        return false;
+    }
+    (void)snprintf(name, sizeof(name), "%d", (int)pid);
+    int rc = read_process(proc, name, &p);
+    (void)close(proc);
+    return rc == 0 && p.started <= (unsigned long long)(than / tick);
 }
 
 /* Does this process count as ours? 0; -ESRCH (gone); -ECHILD (below somebody else); other negative

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "common/clock.h"
+
 /* A set of pids that grew as needed. Zero is empty. */
 struct pid_set {
     pid_t *pids; /* owned */
@@ -37,6 +39,10 @@ int process_descendants(pid_t root, struct pid_set *ret_set);
 /* process_living_below - the same without the dead, by one look: what loses its parent meanwhile is
  * not in it. For whoever kills, and looks again. 0 or a negative errno. */
 int process_living_below(pid_t root, struct pid_set *ret_set);
+
+/* process_is_older - does it live, and was it started before that moment (to a hundredth of a
+ * second)? A number that was given away again is another, younger process. */
+bool process_is_older(pid_t pid, mono_ns than);
 
 struct process_sweep {
     unsigned seen; /* children outside keep and all below them that live (zombies do not count) */

@@ -106,6 +106,20 @@ static void look_at_child(struct supervisor *s, struct child_row *row, mono_ns n
     }
 }
 
+/* What somebody else has reaped we were not told of, and its number may be a job's process's now.
+ */
+static void forget_reused(struct supervisor *s)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->inherited.count; i++) {
+        if (process_is_older(s->inherited.pids[i], s->inherited_at)) {
+            s->inherited.pids[kept++] = s->inherited.pids[i];
+        }
+    }
+    s->inherited.count = kept;
+}
+
 static int keep_inherited(const struct supervisor *s, struct pid_set *keep)
 {
     int rc = 0;
@@ -128,6 +142,7 @@ static void look_at_fence(struct supervisor *s)
     if (clock_now() < s->fence.next_at && s->fence.reaped == s->strangers_reaped) {
         return;
     }
+    forget_reused(s);
     bool done = keep_inherited(s, &keep) == 0 && children_keep(s->children, &keep) == 0 &&
                 fence_pass(&s->fence, &keep, s->strangers_reaped, clock_now());
     pid_set_release(&keep);
@@ -335,6 +350,7 @@ static int open_all(struct supervisor *s)
     /* An entrypoint script that did `sidecar & exec pgbaton run` left us a child that is no job's.
      */
     (void)process_descendants(getpid(), &s->inherited);
+    s->inherited_at = clock_now();
     int rc = become_user(s);
     if (rc == 0) {
         rc = claim_run_dir(s);
@@ -410,6 +426,7 @@ static void sweep_up(struct supervisor *s)
     const struct timespec pause = {.tv_nsec = DUR_MS(1)};
 
     fence_begin(&s->fence, clock_now());
+    forget_reused(s);
     while (clock_now() < until) { /* the loop has ended: nothing else waits for us now */
         signals_reap(s);
         if (fence_pass(&s->fence, &s->inherited, s->strangers_reaped, clock_now())) {

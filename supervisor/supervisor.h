@@ -65,6 +65,7 @@ struct supervisor {
     struct fence fence;
     uint64_t strangers_reaped; /* dead processes outside the table */
     struct pid_set inherited;  /* processes that were below us before we were pgbaton: left alone */
+    mono_ns inherited_at;      /* when that was */
 
     struct election election;
     mono_ns election_wake_at;

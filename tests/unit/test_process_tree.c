@@ -384,6 +384,18 @@ Test(process_tree, a_process_without_its_main_thread_still_lives)
     sweep_all();
 }
 
+Test(process_tree, a_process_is_as_old_as_it_is)
+{
+    mono_ns before = clock_now() - DUR_MS(20);
+    pid_t pid = fork_sleeper(false);
+
+    cr_expect_not(process_is_older(pid, before));
+    cr_expect(process_is_older(pid, clock_now() + DUR_MS(20)));
+    cr_assert_eq(kill(pid, SIGKILL), 0);
+    cr_assert_eq(waitpid(pid, NULL, 0), pid);
+    cr_expect_not(process_is_older(pid, clock_now()), "it is gone");
+}
+
 Test(process_tree, a_zombie_does_not_count_but_is_listed)
 {
     struct pid_set nothing = {0};
