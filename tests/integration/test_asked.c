@@ -88,3 +88,47 @@ STAGE_RULE(asked, cancel_ends_the_run_with_all_that_it_started_and_drops_the_one
     instance_stop(&s->b);
     instance_stop(&s->a);
 }
+
+/* ---- who hears of it ---- */
+
+/* Those that were not put there by a command, and what came of them. */
+#define BY_HAND                                                                                    \
+    "SELECT q.kind, CASE WHEN q.done THEN 'done' ELSE 'refused' END, r.outcome, r.origin,"         \
+    " r.instance FROM request q LEFT JOIN run r ON r.id = q.run_id"                                \
+    " WHERE q.requested_by IS NULL AND q.answered_at IS NOT NULL ORDER BY q.id"
+
+#define TWO_ROWS                                                                                   \
+    "INSERT INTO request (election, kind, job)"                                                    \
+    " VALUES ('main', 'trigger', 'hourly'), ('main', 'pause', 'no such job')"
+#define DONE_AND_REFUSED "trigger done succeeded trigger a; pause refused - - -"
+
+/* The leader is woken, where the ledger can do that, and looks for itself now and then: a row is
+ * all that it takes. */
+STAGE_RULE(asked, whoever_is_asked_the_leader_does_it_and_a_row_that_nobody_told_it_of_too)
+{
+    static const char *const debug[] = {"PGBATON_PGBATON_LOG_LEVEL=debug", NULL};
+
+    stage_set(s, "schedule = manual\n", "[job hourly]\nexec = true\n");
+    s->a.environment = debug;
+    stage_start(&s->a);
+    stage_start_heir(&s->b);
+
+    ask(&s->b, "trigger", "hourly", "--wait");
+    stage_expect(s, "by a, not by b", "SELECT outcome, origin, instance, number FROM run",
+                 "succeeded trigger a 1");
+    stage_expect(s, "who asked", "SELECT count(*) FROM request WHERE requested_by LIKE '% at b'",
+                 "1");
+    ask(&s->b, "pause", "hourly", NULL);
+    ask(&s->b, "resume", "hourly", NULL);
+    if (s->kind == ON_POSTGRES) {
+        instance_wait(&s->a, "requests", "epoch=1.1"); /* it was woken */
+    }
+
+    /* An INSERT tells nobody. Twice: it goes on looking. */
+    stage_do(s, TWO_ROWS);
+    stage_wait(s, BY_HAND, DONE_AND_REFUSED);
+    stage_do(s, TWO_ROWS);
+    stage_wait(s, BY_HAND, DONE_AND_REFUSED "; " DONE_AND_REFUSED);
+    instance_stop(&s->b);
+    instance_stop(&s->a);
+}
