@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/backend.h"
 #include "tests/support/fleet.h"
 #include "tests/support/long_test.h"
 #include "tests/support/spin.h"
@@ -14,6 +15,7 @@
 TestSuite(processes, .timeout = 120);
 
 static struct fleet fleet;
+static PGconn *conn;
 
 #define A (&fleet.member[0])
 #define B (&fleet.member[1])
@@ -235,7 +237,7 @@ Test(processes, a_supervisor_and_its_worker_killed_in_one_instant_take_the_jobs_
 }
 
 /* The last moment at which the server heard the leader. */
-static char *last_heard(PGconn *conn)
+static char *last_heard(void)
 {
     char *sql =
         text_format("SELECT state_change FROM pg_stat_activity WHERE pid = %d", leader_pid(conn));
@@ -257,12 +259,12 @@ Test(processes, a_worker_that_dies_under_a_stopped_supervisor_is_succeeded_after
 {
     fleet_make(&fleet, 2, &short_lease);
     fleet_begin(&fleet);
-    PGconn *conn = server_connect(&fleet.pg, "test");
+    conn = server_connect(&fleet.pg, "test");
     pid_t worker = instance_wait_child(A, "worker", 0);
 
     program_signal(&A->supervisor, SIGSTOP);
     cr_assert_eq(kill(worker, SIGKILL), 0);
-    char *heard = last_heard(conn);
+    char *heard = last_heard();
     instance_wait(B, "elected", "epoch=1.2");
     char *lease = text_format("SELECT started_at - '%s' >= lease_ms * interval '1 ms'"
                               " FROM pgbaton.term WHERE number = 2",
@@ -360,6 +362,54 @@ Test(processes, those_of_a_heir_can_be_killed_one_after_the_other)
     instance_stop(A);
     instance_wait(other, "elected", "reason=clean");
     diary_wait(&fleet.diary, other->name, 10);
+    fleet_check(&fleet);
+}
+
+static bool has_no_session(void *pattern)
+{
+    return backend_count(conn, pattern) == 0;
+}
+
+/* The others see the end of their channels: none of them, and no session of theirs, is left. */
+static void supervisor_dies_alone(struct instance *i, const char *sessions)
+{
+    instance_mark(i);
+    program_signal(&i->supervisor, SIGKILL);
+    cr_expect(program_wait_all(&i->supervisor, WAIT_LIMIT), "something of %s is left:\n%s", i->name,
+              text_tail(i->log));
+    instance_wait(i, "supervisor_gone", "");
+    cr_expect(wait_until(has_no_session, (void *)(uintptr_t)sessions, WAIT_LIMIT),
+              "a session of %s is left", i->name);
+}
+
+Test(processes, of_a_follower_and_of_a_heir_the_supervisor_alone_takes_all_of_it_along)
+{
+    fleet_make(&fleet, 3, &calm);
+    fleet_begin(&fleet);
+    conn = server_connect(&fleet.pg, "test");
+    (void)backend_wait(conn, "pgbaton follower % c", 0);
+    (void)backend_wait_waiting(conn);
+    instance_mark(A);
+    instance_mark(B);
+
+    supervisor_dies_alone(C, "pgbaton % c");
+    goes_on(10);
+    cr_expect_eq(instance_logged(B, "seat_lost", "") + instance_logged(B, "role", ""), 0, "%s",
+                 text_tail(B->log));
+
+    instance_start(C, NULL);
+    (void)backend_wait(conn, "pgbaton follower % c", 0);
+    instance_mark(C);
+    supervisor_dies_alone(B, "pgbaton % b");
+    instance_wait(C, "seat_taken", "");
+    (void)backend_wait_waiting(conn);
+    goes_on(10);
+    cr_expect_eq(instance_logged(A, "role", "") + instance_logged(A, "child_exited", ""), 0, "%s",
+                 text_tail(A->log));
+    instance_stop(A);
+    instance_wait(C, "elected", "epoch=1.2 ");
+    diary_wait(&fleet.diary, "c", 10);
+    PQfinish(conn);
     fleet_check(&fleet);
 }
 
