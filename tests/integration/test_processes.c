@@ -236,7 +236,7 @@ Test(processes, a_supervisor_and_its_worker_killed_in_one_instant_take_the_jobs_
     fleet_check(&fleet);
 }
 
-/* The last moment at which the server heard the leader. */
+/* A moment at which the server heard the leader: the last one so far. */
 static char *last_heard(void)
 {
     char *sql =
@@ -262,9 +262,9 @@ Test(processes, a_worker_that_dies_under_a_stopped_supervisor_is_succeeded_after
     conn = server_connect(&fleet.pg, "test");
     pid_t worker = instance_wait_child(A, "worker", 0);
 
+    char *heard = last_heard();
     program_signal(&A->supervisor, SIGSTOP);
     cr_assert_eq(kill(worker, SIGKILL), 0);
-    char *heard = last_heard();
     instance_wait(B, "elected", "epoch=1.2");
     char *lease = text_format("SELECT started_at - '%s' >= lease_ms * interval '1 ms'"
                               " FROM pgbaton.term WHERE number = 2",
