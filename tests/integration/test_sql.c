@@ -64,6 +64,23 @@ static void wait_for_fact(const char *sql)
     "SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1000)%' AND pid <> "    \
     "pg_backend_pid()"
 
+/* What the ledger has of that job's run; what it printed is less than output_limit. */
+static void expect_kept(const char *job, const char *fact)
+{
+    char *sql =
+        text_format("SELECT result, reason, convert_from(output_head || coalesce(output_tail, ''), "
+                    "'UTF8') AS printed FROM pgbaton.run WHERE job = '%s'",
+                    job);
+    char *is = text_format("SELECT %s FROM (%s) r", fact, sql);
+    char *all = text_format("SELECT r::text FROM (%s) r", sql);
+    bool holds = is_true(is);
+
+    cr_expect(holds, "%s: %s, but it is %s", job, fact, server_scalar(dba, all));
+    free(all);
+    free(is);
+    free(sql);
+}
+
 Test(sql, rows_notices_and_errors_are_what_it_prints)
 {
     begin("[job rows]\nschedule = @elected\n"
@@ -84,6 +101,15 @@ Test(sql, rows_notices_and_errors_are_what_it_prints)
     cr_expect_eq(instance_logged(A, "job_ended", "outcome=failed"), 1, "one of the three");
     cr_expect_str_eq(server_scalar(dba, "SELECT count(*) FROM t"), "2",
                      "all of a failed one is undone");
+    wait_for_fact("SELECT count(*) = 3 FROM pgbaton.run WHERE job IN ('rows', 'bad', 'many') AND "
+                  "ended_at IS NOT NULL");
+    expect_kept("rows", "result = 'DO' AND reason IS NULL");
+    expect_kept("rows", "strpos(printed, E'1||x1\n2||x2\n') > 0");
+    expect_kept("rows", "strpos(printed, E'NOTICE:  a word\n') > 0");
+    expect_kept("bad", "result IS NULL AND reason LIKE '23505 duplicate key value violates%'");
+    expect_kept("bad", "strpos(printed, 'DETAIL:  Key (a)=(7) already exists') > 0");
+    expect_kept("many", "result = 'SELECT 1005' AND reason IS NULL");
+    expect_kept("many", "strpos(printed, E'\n1000\n') > 0 AND strpos(printed, '1001') = 0");
     finish();
 }
 
