@@ -21,13 +21,14 @@ static PGconn *conn;
 /* a leads with an old version, b waits with a new one. */
 static void begin(void)
 {
-    static const struct instance_settings calm = {.election = NULL};
+    static const struct instance_settings calm = {.jobs = "grace = 500ms\n"};
 
     fleet_make(&fleet, 2, &calm);
     starts_make(&starts, &fleet.dir);
-    char *old = text_format("[job shared]\nschedule = manual\ncommand = echo old\n"
-                            "[job removed]\nschedule = every 1s\nmissed = all\n%s%s",
-                            starts.exec, fleet.diary.job);
+    char *old =
+        text_format("[job shared]\nschedule = manual\ncommand = echo old\n"
+                    "[job removed]\nschedule = every 1s\nmissed = all\noverlap = allow\n%s%s",
+                    starts.exec, fleet.diary.job);
     char *new = text_format("[job shared]\nschedule = manual\ncommand = echo new\n"
                             "[job added]\nschedule = every 1s\nmissed = all\n%s"
                             "[job asked]\nschedule = manual\n%s%s",
@@ -113,13 +114,50 @@ Test(mixed_jobs, a_job_that_the_leader_does_not_have_is_refused_with_the_reason)
     end();
 }
 
+/* The seconds of the term that did not have the job, and what became of each. */
+#define SECONDS_UNDER_B                                                                            \
+    "(SELECT second, (SELECT string_agg(concat_ws(' ', outcome, reason), ', ') FROM run WHERE "    \
+    "job = 'removed' AND attempt = 1 AND second BETWEEN scheduled_at AND coalesce(last_at, "       \
+    "scheduled_at)) AS became FROM term one, term two, generate_series(date_trunc('second', "      \
+    "one.started_at) + interval '1 s', two.started_at, '1 s') second WHERE one.number = 2 AND "    \
+    "two.number = 3) s"
+
+static bool are_made_up_for(void *ctx)
+{
+    (void)ctx;
+    return strcmp(server_scalar(conn, "SELECT count(*) FROM " SECONDS_UNDER_B
+                                      " WHERE became IS DISTINCT FROM 'succeeded'"),
+                  "0") == 0;
+}
+
+/* The job was not removed: another leader did not know it. So it has a past. */
+Test(mixed_jobs, what_a_leader_without_the_job_left_out_is_made_up_for_by_one_that_has_it)
+{
+    begin();
+    lead_with_the_new_version();
+    size_t before = starts_of_job("removed");
+    starts_wait(&starts, "b", starts_of(&starts, "b") + 2);
+    cr_expect_eq(starts_of_job("removed"), before);
+    lead_with_the_old_version();
+    cr_expect(wait_until(are_made_up_for, NULL, WAIT_LIMIT), "%s",
+              server_scalar(conn, "SELECT string_agg(to_char(second, 'MI:SS ') || coalesce(became, "
+                                  "'no row'), '; ') FROM " SECONDS_UNDER_B));
+    cr_expect_str_eq(server_scalar(conn, "SELECT count(*) >= 2 FROM " SECONDS_UNDER_B), "t");
+    cr_expect_gt(starts_of_job("removed"), before);
+    instance_stop(A);
+    starts_check(&starts, conn);
+    PQfinish(conn);
+    fleet_check(&fleet);
+}
+
 Test(mixed_jobs, queued_rows_of_a_job_that_the_leader_does_not_have_wait_for_one_that_has_it)
 {
     begin();
     lead_with_the_new_version();
     server_do(conn, "INSERT INTO run (election, id, job, scheduled_at, attempt, outcome, reason, "
                     "origin, generation, number) VALUES ('main', '1.2-queued', 'asked', "
-                    "clock_timestamp(), 1, 'queued', 'hand-over', 'trigger', 1, 2)");
+                    "date_trunc('second', clock_timestamp()), 1, 'queued', 'hand-over', 'trigger', "
+                    "1, 2)");
     lead_with_the_old_version();
     starts_wait(&starts, "a", starts_of(&starts, "a") + 2);
     cr_expect_str_eq(server_scalar(conn, "SELECT outcome FROM run WHERE id = '1.2-queued'"),
@@ -135,6 +173,7 @@ Test(mixed_jobs, queued_rows_of_a_job_that_the_leader_does_not_have_wait_for_one
         server_scalar(conn, "SELECT outcome || ' ' || number FROM run WHERE id = '1.2-queued'"),
         "succeeded 4");
     cr_expect_eq(starts_of_job("asked"), 1);
+    starts_check(&starts, conn);
     PQfinish(conn);
     fleet_check(&fleet);
 }
