@@ -1,5 +1,5 @@
-/* The ledger of runs: what a leader may rely on, whatever keeps it. Each rule is tried with every
- * kind of ledger. */
+/* The ledger of runs: what a leader may rely on, whatever keeps it. Each rule is a test of every
+ * kind of ledger that keeps anything: ledger_postgres/ and ledger_sqlite/. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -139,8 +139,8 @@ LEDGER_RULE(another_incarnation_of_the_same_epoch_is_somebody_else)
     struct ledger_user u;
     struct ledger_claim claim = a_tick("1.1-1", "a", a_past());
 
+    ledger_user_open(&u, f, ledger_first, LEDGER_OURS);
     f->backend->open_term(f, ledger_first, LEDGER_THEIRS);
-    ledger_user_join(&u, f, ledger_first, LEDGER_OURS);
     cr_expect_eq(ledger_user_claim(&u, &claim, 1), TOLD_OVER);
     cr_expect_eq(ledger_count(f, "run", "true"), 0);
     ledger_user_close(&u);

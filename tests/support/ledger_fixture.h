@@ -38,6 +38,7 @@ struct ledger_backend {
 };
 
 extern const struct ledger_backend ledger_backend_postgres;
+extern const struct ledger_backend ledger_backend_sqlite;
 
 struct ledger_fixture {
     const struct ledger_backend *backend;
@@ -49,7 +50,7 @@ struct ledger_fixture {
     /* Of PostgreSQL. */
     struct server server;
     PGconn *admin; /* a superuser's; search_path is the schema */
-    void *data;    /* of other kinds */
+    void *data;    /* of SQLite: the test's own connection */
 };
 
 /* ledger_fixture_up - a fresh ledger, and the configuration with these lines more ("" for none). */

@@ -9,12 +9,16 @@
 
 #include "tests/support/ledger_fixture.h"
 
-/* LEDGER_RULE(name) { ... f ... } - one test for each kind of ledger. */
+/* LEDGER_RULE(name) { ... f ... } - a test for each kind of ledger that keeps anything. */
 #define LEDGER_RULE(name)                                                                          \
     static void name(struct ledger_fixture *f);                                                    \
     Test(ledger_postgres, name)                                                                    \
     {                                                                                              \
         ledger_try(&ledger_backend_postgres, name);                                                \
+    }                                                                                              \
+    Test(ledger_sqlite, name)                                                                      \
+    {                                                                                              \
+        ledger_try(&ledger_backend_sqlite, name);                                                  \
     }                                                                                              \
     static void name(struct ledger_fixture *f)
 
