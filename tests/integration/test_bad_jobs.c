@@ -306,10 +306,54 @@ static void expect_all_claimed(struct stage *s)
     free(text);
 }
 
+/* What the server has refused since it was started: each attempt is one line. In a file nobody
+ * counts them. */
+static size_t refused(const struct stage *s)
+{
+    char *text = text_read(s->kind == ON_POSTGRES ? s->pg.log : "");
+    size_t count = text_count(text, "ERROR:  ");
+
+    free(text);
+    return count;
+}
+
+/* The ledger's back-off, of which at least a half is waited; and what has none, because it stops
+ * nothing: requests are looked for this often. */
+#define AGAIN_LEAST DUR_MS(200)
+#define AGAIN_MOST DUR_S(30)
+#define REQUESTS_EVERY DUR_S(5)
+
+static size_t attempts_most(dur_ns length)
+{
+    size_t attempts = 2 + (size_t)(length / REQUESTS_EVERY);
+    dur_ns wait = AGAIN_LEAST;
+
+    for (dur_ns at = wait / 2; at <= length; at += wait / 2) {
+        attempts++;
+        wait = wait * 2 < AGAIN_MOST ? wait * 2 : AGAIN_MOST;
+    }
+    return attempts;
+}
+
+static void expect_few_attempts(const struct stage *s, const char *title, size_t before,
+                                dur_ns length)
+{
+    size_t attempts = refused(s) - before;
+    size_t most = attempts_most(length);
+
+    if (s->kind == ON_POSTGRES) {
+        cr_expect_geq(attempts, 2, "%s: it is not tried again", title);
+        cr_expect_leq(attempts, most, "%s: %zu attempts, and at most %zu fit into %lld ms", title,
+                      attempts, most, (long long)(length / DUR_MS(1)));
+    }
+}
+
 static void bear(struct stage *s, const struct fault *fault)
 {
     wait_succeeded(s, "good", 2);
     instance_mark(&s->a);
+    size_t refused_before = refused(s);
+    mono_ns since = clock_now();
     fault->begin(s);
     instance_wait(&s->a, "ledger_failed", "nothing is started until it works");
     let_ticks_pass(DUR_S(1)); /* what was claimed before has been started */
@@ -318,6 +362,7 @@ static void bear(struct stage *s, const struct fault *fault)
     cr_expect_eq(started(s), before, "%s: something was started without a claim", fault->title);
     cr_expect_eq(instance_logged(&s->a, "ledger_failed", ""), 1, "%s", fault->title);
     fault->end(s);
+    expect_few_attempts(s, fault->title, refused_before, clock_now() - since);
     wait_succeeded(s, "good", 3);
     stage_wait(s,
                STAGE_IS(COUNT("job = 'skips' AND outcome = 'missed' AND reason = 'no ledger'"
