@@ -243,6 +243,26 @@ static void rename_requests_back(struct stage *s)
     stage_do(s, "ALTER TABLE request_that_was RENAME TO request");
 }
 
+static void rename_states_away(struct stage *s)
+{
+    stage_do(s, "ALTER TABLE job_state RENAME TO job_state_that_was");
+}
+
+static void rename_states_back(struct stage *s)
+{
+    stage_do(s, "ALTER TABLE job_state_that_was RENAME TO job_state");
+}
+
+static void rename_column_away(struct stage *s)
+{
+    stage_do(s, "ALTER TABLE run RENAME COLUMN outcome TO outcome_that_was");
+}
+
+static void rename_column_back(struct stage *s)
+{
+    stage_do(s, "ALTER TABLE run RENAME COLUMN outcome_that_was TO outcome");
+}
+
 static void take_right(struct stage *s)
 {
     stage_do(s, "REVOKE INSERT, UPDATE ON run FROM baton");
@@ -401,12 +421,26 @@ Test(bad_jobs, what_forbids_to_write_is_said_once_and_nothing_is_started_meanwhi
     static const struct fault faults[] = {
         {"revoked", take_right, give_right},
         {"read-only", forbid_writing, allow_writing},
-        {"requests renamed", rename_requests_away, rename_requests_back},
     };
     static struct stage stage;
 
     stage_make(&stage, ON_POSTGRES);
     bear_in_a_term(&stage, faults, 2);
+    stage_end(&stage);
+}
+
+/* The statements are prepared, and name all of it: the table of requests, too. */
+Test(bad_jobs, what_is_changed_under_a_leader_is_said_once_and_nothing_is_started_meanwhile)
+{
+    static const struct fault faults[] = {
+        {"requests renamed", rename_requests_away, rename_requests_back},
+        {"states of jobs renamed", rename_states_away, rename_states_back},
+        {"a column renamed", rename_column_away, rename_column_back},
+    };
+    static struct stage stage;
+
+    stage_make(&stage, ON_POSTGRES);
+    bear_in_a_term(&stage, faults, 3);
     stage_end(&stage);
 }
 
