@@ -107,6 +107,39 @@ Test(history_sqlite, shows_what_is_in_the_file)
     instance_stop(&one);
 }
 
+/* Names and reasons that are meant for a terminal, or for the database; and what is no text. */
+Test(history_sqlite, shows_hostile_text_harmlessly)
+{
+    static const char evil[] = "x'); DROP TABLE run; --";
+    static const char *const asked[][4] = {
+        {"history", "--outcome", "failed", NULL},
+        {"why", "a\x1b]0;b\x07", NULL},
+        {"history", "--job", evil, NULL},
+    };
+
+    make_sqlite();
+    sql("INSERT INTO run (election, id, job, scheduled_at, attempt, outcome, reason, origin,"
+        " instance, output_head, output_bytes) VALUES ('main', '0.1-1', 'a' || char(27) || ']0;b'"
+        " || char(7), 1795428000000000, 1, 'failed', char(27) || '[2Jgone' || char(10, 39, 34),"
+        " 'schedule', char(8238), x'1b5b324a00ff', 6)");
+    instance_start(&one, NULL);
+    instance_wait(&one, "elected", "");
+
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        instance_command(&one, &told, asked[i][0], asked[i][1], asked[i][2], NULL);
+        cr_expect_eq(told.code, 0, "%s: %s", asked[i][0], told.err);
+        cr_expect_null(strchr(told.out, '\x1b'), "%s: %s", asked[i][0], told.out);
+        cr_expect_eq(strstr(told.out, "\\x1b[2Jgone") != NULL, i < 2, "%s: %s", asked[i][0],
+                     told.out);
+    }
+    instance_command(&one, &told, "output", "0.1-1", "--json", NULL);
+    cr_expect_not_null(strstr(told.out, "\"head\":\"G1sySgD/\""), "%s%s", told.out, told.err);
+    instance_command(&one, &told, "output", evil, NULL);
+    cr_expect_eq(told.code, 1, "%s", told.err);
+    cr_expect_str_eq(sql("SELECT count(*) FROM run"), "1");
+    instance_stop(&one);
+}
+
 /* The file does not wake anybody but the leader that is asked itself. */
 Test(history_sqlite, requests_are_put_into_the_file_and_told_the_leader)
 {
