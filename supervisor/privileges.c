@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
@@ -17,6 +18,28 @@ enum {
     PROBE_COUNT = sizeof(probe_as_root) / sizeof(probe_as_root[0]),
 };
 
+static bool copy(char *to, size_t size, const char *from)
+{
+    int length = snprintf(to, size, "%s", from == NULL ? "" : from);
+
+    return length >= 0 && (size_t)length < size;
+}
+
+/* Those that only turn away whoever logs in are no shell to hand on. */
+static bool is_shell(const char *path)
+{
+    static const char *const refusals[] = {"nologin", "false", "true", ""};
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+    const char *name = slash == NULL ? "" : slash + 1;
+
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        if (strcmp(name, refusals[i]) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int find_user(const char *name, struct privileges *p, char *reterr, size_t size)
 {
     errno = 0;
@@ -28,7 +51,15 @@ static int find_user(const char *name, struct privileges *p, char *reterr, size_
     }
     p->uid = pw->pw_uid;
     p->gid = pw->pw_gid;
-    (void)snprintf(p->user, sizeof(p->user), "%s", pw->pw_name);
+    const bool has_home = pw->pw_dir != NULL && pw->pw_dir[0] != '\0';
+
+    if (!copy(p->user, sizeof(p->user), pw->pw_name) ||
+        !copy(p->home, sizeof(p->home), has_home ? pw->pw_dir : "/") || /* as login does */
+        !copy(p->shell, sizeof(p->shell), is_shell(pw->pw_shell) ? pw->pw_shell : "")) {
+        (void)snprintf(reterr, size, "[pgbaton] user: the name, home or shell of '%s' is too long",
+                       name);
+        return -ENAMETOOLONG;
+    }
     return 0;
 }
 
@@ -115,8 +146,24 @@ static int set_capabilities(const cap_value_t *values, int count)
     return rc;
 }
 
+/* libpq looks for certificates and passwords in HOME, and a file in root's that may not be looked
+ * for ends its attempt at TLS. */
+static int set_environment(const struct privileges *p)
+{
+    if (setenv("HOME", p->home, 1) == -1 || setenv("USER", p->user, 1) == -1 ||
+        setenv("LOGNAME", p->user, 1) == -1) {
+        return -errno;
+    }
+    if (p->shell[0] == '\0' ? unsetenv("SHELL") == -1 : setenv("SHELL", p->shell, 1) == -1) {
+        return -errno;
+    }
+    return 0;
+}
+
 int privileges_drop(const struct privileges *p)
 {
+    const bool other_user = p->uid != geteuid() && p->user[0] != '\0';
+
     if (!p->change) {
         return 0;
     }
@@ -132,7 +179,7 @@ int privileges_drop(const struct privileges *p)
     if (p->keep_capabilities && set_capabilities(kept, KEPT_COUNT) == -1) {
         return -errno;
     }
-    return 0;
+    return other_user ? set_environment(p) : 0;
 }
 
 /* Not even an exec as root gains anything after this. */

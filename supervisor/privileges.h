@@ -1,9 +1,10 @@
 /*
  * privileges.h - become the daemon's user, and leave each child only what it needs.
  *
- * Started as root with [pgbaton] user, everything is done as that user. Where
- * a job names a user of its own, CAP_SETUID, CAP_SETGID and CAP_KILL are kept by
- * the supervisor and the worker, and by nobody else.
+ * Started as root with [pgbaton] user, everything is done as that user, in its
+ * environment: HOME, USER, LOGNAME and SHELL are its own, as systemd's User= has
+ * it, for libpq, the jobs and CMD. Where a job names a user of its own, CAP_SETUID, CAP_SETGID and
+ * CAP_KILL are kept by the supervisor and the worker, and by nobody else.
  *
  * Runs in: supervisor, and its children before their own code.
  */
@@ -17,18 +18,23 @@
 #include "common/config.h"
 #include "common/scoreboard.h"
 
+enum { PRIVILEGES_NAME_MAX = 256, PRIVILEGES_PATH_MAX = 4096 }; /* with the end of the text */
+
 /* Whom to become. */
 struct privileges {
     bool change; /* false: stay who we are */
     bool keep_capabilities;
     uid_t uid;
     gid_t gid;
-    char user[64];
+    char user[PRIVILEGES_NAME_MAX];  /* "": only the group changes */
+    char home[PRIVILEGES_PATH_MAX];  /* of that user, as the next */
+    char shell[PRIVILEGES_PATH_MAX]; /* "": it has none to log in with */
 };
 
 /*
  * privileges_find - whom the configuration names. 0; -EPERM (somebody else,
- * and we are not root), -ENOENT (no such user or group), with the reason in reterr.
+ * and we are not root), -ENOENT (no such user or group), -ENAMETOOLONG (what is known of the user),
+ * with the reason in reterr.
  */
 int privileges_find(const struct config *cfg, struct privileges *ret_privileges, char *reterr,
                     size_t size);
@@ -36,7 +42,8 @@ int privileges_find(const struct config *cfg, struct privileges *ret_privileges,
 /* privileges_give - make path, which we made, the daemon user's. 0 or a negative errno. */
 int privileges_give(const struct privileges *p, const char *path);
 
-/* privileges_drop - become that user, for good. 0 or a negative errno. */
+/* privileges_drop - become that user, for good. Where it is another one the environment changes,
+ * and environ may move. 0 or a negative errno. */
 int privileges_drop(const struct privileges *p);
 
 /* privileges_of_child - in a new child: drop what this role does not need. 0, or -1 with errno. */

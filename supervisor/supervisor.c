@@ -287,6 +287,7 @@ static int become_user(struct supervisor *s)
         return fail("cannot prepare the run_dir", rc);
     }
     rc = privileges_drop(&s->privileges);
+    s->sources.environment = environ; /* a reload reads what is true now */
     return rc < 0 ? fail("cannot become the user of [pgbaton] user", rc) : 0;
 }
 
