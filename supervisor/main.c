@@ -37,7 +37,8 @@ static const struct command_spec commands[] = {
      "--is-leader  says it by exit code alone: 0 leads, 1 does not, 69 no daemon\n"
      "--watch      again each second, until INT\n"
      "--json       one JSON document a line", command_status},
-    {"exec",       "JOB",                    "runs the job's command here and now, outside the schedule", NULL, command_exec},
+    {"exec",       "JOB",                    "runs the job's command here and now, outside the schedule",
+     "Called by root, as whom the daemon would run it: the job's user, or [pgbaton] user.", command_exec},
     {"step-down",  "[--for 30s] [--force]",  "gracefully hands leadership to the heir",
      "The instance stays a follower that long. Refused when no heir waits, unless forced.", command_step_down},
     {"reload",     "",                       "same as SIGHUP; reports what the daemon answered",

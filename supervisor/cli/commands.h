@@ -55,6 +55,13 @@ struct config *cli_load(const struct command_line *line);
  * wrong elsewhere is left to the daemon. */
 struct config *cli_load_daemon(const struct command_line *line);
 
+/*
+ * cli_become_user - of root, whom [pgbaton] user and group name: what root calls by hand is done as
+ * the daemon would do it. Others stay who they are. may_change_again: as the daemon keeps it for
+ * jobs that name a user. EXIT_CODE_DONE; else the code for the command, with the reason in reterr.
+ */
+int cli_become_user(const struct config *cfg, bool may_change_again, char *reterr, size_t size);
+
 /* cli_database_library, cli_file_library - "libpq 15.18", "sqlite 3.40.1", for --version;
  * worker/database/library.c. */
 const char *cli_database_library(void);

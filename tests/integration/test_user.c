@@ -125,3 +125,73 @@ Test(user, connects_with_what_is_in_its_own_home)
     instance_stop(&one);
     free(dsn);
 }
+
+/* ---- pgbaton exec, as root ---- */
+
+static void exec_job(const char *job, struct outcome *ret)
+{
+    const char *const words[] = {"exec", "-c", one.ini, job, NULL};
+
+    pgbaton_command(&dir, ret, words, as_root);
+}
+
+/* What takes a privilege works by hand exactly if it works in the daemon: below 0 is root's. */
+Test(user, exec_of_root_is_what_the_daemon_would_do)
+{
+    static struct outcome told;
+    begin();
+    char *wanted = shown();
+    char *name = text_format("%s\n", server_user());
+    char *other = text_format("nobody\n%s\n", getpwnam("nobody")->pw_dir);
+
+    make("none", "[job own]\nschedule = manual\ncommand = " SHOW "\n"
+                 "[job limited]\nschedule = manual\ntimeout = 1h\ncommand = id -un; exit 3\n"
+                 "[job other]\nschedule = manual\nuser = nobody\ncommand = id -un; echo $HOME\n"
+                 "[job quick]\nschedule = manual\nnice = -5\ncommand = nice\n");
+    exec_job("own", &told);
+    cr_expect_eq(told.code, 0, "%s", told.err);
+    cr_expect_str_eq(told.out, wanted, "%s instead of %s", told.out, wanted);
+    exec_job("limited", &told);
+    cr_expect_eq(told.code, 3, "%s", told.err);
+    cr_expect_str_eq(told.out, name, "%s", told.out);
+    exec_job("other", &told);
+    cr_expect_eq(told.code, 0, "%s", told.err);
+    cr_expect_str_eq(told.out, other, "%s", told.out);
+    exec_job("quick", &told);
+    cr_expect_neq(told.code, 0);
+    cr_expect_not_null(strstr(told.err, "cannot set nice -5"), "%s", told.err);
+    free(other);
+    free(name);
+    free(wanted);
+}
+
+Test(user, exec_of_root_refuses_a_user_that_is_not_there)
+{
+    static struct outcome told;
+    begin();
+
+    instance_make(&one, &dir, "one",
+                  &(struct instance_settings){.dsn = "none",
+                                              .pgbaton = "user = no-such-user\n",
+                                              .job = "[job own]\nschedule = manual\n"
+                                                     "command = echo done\n"});
+    exec_job("own", &told);
+    cr_expect_eq(told.code, 78, "%s", told.err);
+    cr_expect_str_eq(told.out, "");
+    cr_expect_not_null(strstr(told.err, "there is no user 'no-such-user'"), "%s", told.err);
+}
+
+/* Who connects is the user of the system, where the dsn names nobody. */
+Test(user, exec_of_statements_connects_as_the_daemon_would)
+{
+    static struct outcome told;
+    begin();
+    server_start(&pg, &dir, "pg", NULL);
+    char *dsn = text_format("host=%s port=%u dbname=" SERVER_DATABASE, pg.dir, pg.port);
+
+    make(dsn, "[job who]\nschedule = manual\nsql = SELECT current_user\n");
+    exec_job("who", &told);
+    cr_expect_eq(told.code, 0, "%s%s", told.out, told.err);
+    cr_expect_not_null(strstr(told.out, server_user()), "%s%s", told.out, told.err);
+    free(dsn);
+}

@@ -96,6 +96,15 @@ int jobs_exec_here(const struct config *cfg, const struct config_job *job, char 
     return code;
 }
 
+/* Nothing of the job is read before: its files are what the daemon may read. */
+static int exec_as_the_daemon(const struct config *cfg, const struct config_job *job, char *reterr,
+                              size_t size)
+{
+    int code = cli_become_user(cfg, job->user != NULL, reterr, size);
+
+    return code == EXIT_CODE_DONE ? jobs_exec_here(cfg, job, reterr, size) : code;
+}
+
 static void list_jobs(const struct config *cfg)
 {
     (void)fprintf(stderr, cfg->job_count > 0 ? "The jobs are:\n" : "No job is configured.\n");
@@ -123,7 +132,7 @@ int command_exec(struct command_line *line)
         (void)fprintf(stderr, "pgbaton exec: there is no job '%s'\n", line->argv[0]);
         list_jobs(cfg);
     } else {
-        code = jobs_exec_here(cfg, job, reason, sizeof(reason));
+        code = exec_as_the_daemon(cfg, job, reason, sizeof(reason));
         (void)fprintf(stderr, "pgbaton exec: job %s: %s\n", job->name, reason);
     }
     config_free(cfg);
