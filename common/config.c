@@ -117,6 +117,7 @@ static bool read_sources(struct config *cfg, const struct config_sources *source
     const char *include = config_include_override(sources, &include_origin);
 
     cfg->private->file = config_memory_text(&entries->memory, config_file_of(sources));
+    entries->never_wait = sources->never_wait;
     if (!config_ini_read(entries, cfg->private->file, include, include_origin)) {
         return false;
     }

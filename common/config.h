@@ -163,6 +163,7 @@ struct config_sources {
     const char *file;             /* NULL: $PGBATON_CONFIG, else /etc/pgbaton/pgbaton.ini */
     const char *const *overrides; /* the arguments of -o, NULL-terminated; may be NULL */
     char **environment;           /* environ */
+    bool never_wait;              /* the file is no pipe either: who reads it has more to do */
 };
 
 /*

@@ -36,6 +36,7 @@ struct config_entry {
 struct config_entries {
     struct config_memory memory;
     struct config_problems *problems; /* not owned */
+    bool never_wait;                  /* as the sources say */
     bool run_dir_hidden;              /* it may be in what could not be read */
     struct config_entry *list;        /* in the order in which they were said */
     size_t count;

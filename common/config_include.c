@@ -79,7 +79,7 @@ static unsigned depth_of(const struct config_include *here)
 }
 
 /* Notes which file it is. Returns NULL, or why it must not be read. */
-static const char *identify(struct config_include *here, int fd)
+static const char *identify(struct config_include *here, int fd, bool may_wait)
 {
     struct stat st;
 
@@ -88,6 +88,11 @@ static const char *identify(struct config_include *here, int fd)
     }
     if (S_ISDIR(st.st_mode)) {
         return "is a directory; give it a file (conf.d/*.ini for those in one)";
+    }
+    /* A pipe that nobody writes to reads as an empty file, or never: which is not for us to say. */
+    if (!may_wait && !S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)) {
+        return here->parent != NULL ? "is no regular file: what is included is not waited for"
+                                    : "is no regular file: a reload does not wait for one";
     }
     here->device = st.st_dev;
     here->inode = st.st_ino;
@@ -107,7 +112,8 @@ bool config_include_load(struct config_entries *entries, struct config_include *
                          const char *path, struct origin asked_at, char **ret_text,
                          size_t *ret_length)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    const bool may_wait = here->parent == NULL && !entries->never_wait;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (may_wait ? 0 : O_NONBLOCK));
 
     if (fd == -1) {
         config_problem_add(entries->problems, false,
@@ -116,7 +122,7 @@ bool config_include_load(struct config_entries *entries, struct config_include *
         return false;
     }
 
-    const char *refused = identify(here, fd);
+    const char *refused = identify(here, fd, may_wait);
     int rc = refused == NULL ? read_all(fd, ret_text, ret_length) : 0;
 
     (void)close(fd);

@@ -27,7 +27,8 @@ struct config_include_files {
  * config_include_load - the text of a file; *ret_text is the caller's (free).
  * here->device and inode are filled in. A file that cannot be read, is too
  * large, or includes itself is a problem, at asked_at where an include asked
- * for it; returns false then.
+ * for it; returns false then. Only the first file may be a pipe, and be waited
+ * for, unless the entries say never_wait.
  */
 bool config_include_load(struct config_entries *entries, struct config_include *here,
                          const char *path, struct origin asked_at, char **ret_text,

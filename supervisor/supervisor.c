@@ -390,6 +390,7 @@ static void init(struct supervisor *s, const struct config_sources *sources, int
                    .service_argc = service_argc,
                    .service_argv = service_argv},
     };
+    s->sources.never_wait = true; /* all further reading is in the loop */
     s->started_at = clock_wall();
     s->role_since = s->started_at;
     children_init(s->children);

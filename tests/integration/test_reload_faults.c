@@ -100,6 +100,38 @@ Test(reload_faults, whatever_is_reloaded_a_leader_leads)
     fleet_check(&fleet);
 }
 
+/* Whoever waits for a pipe hears nothing else: neither a reload nor the end. */
+Test(reload_faults, pipes_in_its_way_are_refused_and_hold_up_nothing)
+{
+    static struct outcome told;
+    fleet_make(&fleet, 1, &hasty);
+    fleet_begin(&fleet);
+    char *directory = text_format("%s/conf.d", A->dir);
+    char *pipe = text_format("%s/a.ini", directory);
+
+    cr_assert_eq(mkdir(directory, 0755), 0);
+    cr_assert_eq(mkfifo(pipe, 0644), 0);
+    configure(A, &(struct instance_settings){.pgbaton = "include = conf.d/*.ini\n"});
+    hang_up(A);
+    instance_wait(A, "config_problem", "a.ini': is no regular file");
+    instance_wait(A, "config_refused", "");
+    instance_command(A, &told, "reload", NULL);
+    cr_expect_eq(told.code, 78, "%d %s%s", told.code, told.out, told.err);
+    cr_expect_not_null(strstr(told.err, "is no regular file"), "%s%s", told.out, told.err);
+
+    cr_assert_eq(unlink(A->ini), 0);
+    cr_assert_eq(mkfifo(A->ini, 0644), 0);
+    hang_up(A);
+    instance_wait(A, "config_problem", "is no regular file: a reload does not wait for one");
+
+    diary_wait(&fleet.diary, "a", diary_lines(&fleet.diary, "a") + 10);
+    cr_expect_eq(diary_terms(&fleet.diary), 1);
+    instance_stop(A);
+    free(pipe);
+    free(directory);
+    fleet_check(&fleet);
+}
+
 /* A backend may take a moment to see that its client is gone. */
 static bool they_have_left(void *conn)
 {

@@ -3,6 +3,8 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -354,6 +356,60 @@ Test(config_ini, include_refusals)
     r = with_include("conf.d/*.ini", "[election]\nlease = 20s\n", "[election]\nlease = 20s\n");
     cr_expect(config_fixture_has(
         &r, "conf.d/b.ini:2: [election] lease: is already at conf.d/a.ini:2; keep one of the two"));
+    config_fixture_release(&r);
+}
+
+/* A pipe that has this text, and no writer any more. */
+static int pipe_with(const char *text, char *ret_path, size_t size)
+{
+    int ends[2];
+
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    cr_assert_eq(write(ends[1], text, strlen(text)), (ssize_t)strlen(text));
+    cr_assert_eq(close(ends[1]), 0);
+    (void)snprintf(ret_path, size, "/dev/fd/%d", ends[0]);
+    return ends[0];
+}
+
+Test(config_ini, the_first_file_may_be_a_pipe_unless_nobody_can_wait, .timeout = 60)
+{
+    char path[32];
+    int fd = pipe_with("[database]\ndsn = none\n", path, sizeof(path));
+    struct config_sources sources = {.file = path};
+    struct config_result r = {0};
+
+    r.rc = config_read(&sources, &r.cfg, &r.problems);
+    cr_expect_eq(r.rc, 0);
+    config_fixture_release(&r);
+    cr_assert_eq(close(fd), 0);
+
+    cr_assert_eq(mkfifo("pgbaton.ini", 0600), 0); /* without a writer */
+    sources.file = "pgbaton.ini";
+    sources.never_wait = true;
+    r = (struct config_result){0};
+    r.rc = config_read(&sources, &r.cfg, &r.problems);
+    cr_expect_eq(r.rc, -EINVAL);
+    cr_expect(
+        config_fixture_has(&r, "pgbaton.ini: is no regular file: a reload does not wait for one"));
+    config_fixture_release(&r);
+
+    sources.file = "/dev/null"; /* all is said by -o, then: it never makes anybody wait */
+    sources.overrides = (const char *const[]){"database.dsn=none", NULL};
+    r = (struct config_result){0};
+    r.rc = config_read(&sources, &r.cfg, &r.problems);
+    cr_expect_eq(r.rc, 0);
+    config_fixture_release(&r);
+}
+
+Test(config_ini, what_is_included_is_no_pipe, .timeout = 60)
+{
+    struct config_result r = with_include("conf.d/*.ini", "", "");
+
+    config_fixture_release(&r);
+    cr_assert_eq(mkfifo("conf.d/d.ini", 0600), 0);
+    r = config_fixture_read();
+    cr_expect(config_fixture_has(&r, "pgbaton.ini:2: [pgbaton] include: 'conf.d/d.ini': is no "
+                                     "regular file: what is included is not waited for"));
     config_fixture_release(&r);
 }
 

@@ -1,5 +1,9 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "worker/database/connect.h"
 
@@ -27,4 +31,27 @@ Test(connect, makes_one_line_of_a_text)
         connect_one_line(cases[i].text, line, cases[i].size);
         cr_expect_str_eq(line, cases[i].line, "%s: '%s'", cases[i].title, line);
     }
+}
+
+/* A worker that waited there would be killed for its silence, again and again. */
+Test(connect, does_not_wait_for_a_password_in_a_pipe, .timeout = 60)
+{
+    char directory[] = "/tmp/pgbaton-connect.XXXXXX";
+    char path[64];
+    char wanted[128];
+    char line[CONNECT_TEXT_MAX] = "";
+    struct config cfg = {.database = {.dsn = "host=/nowhere", .password_file = path}};
+
+    cr_assert_not_null(mkdtemp(directory));
+    (void)snprintf(path, sizeof(path), "%s/password", directory);
+    cr_assert_eq(mkfifo(path, 0600), 0);
+
+    PGconn *conn = connect_start(&cfg, NULL, "test", line, sizeof(line));
+
+    (void)unlink(path);
+    (void)rmdir(directory);
+    cr_expect_null(conn);
+    (void)snprintf(wanted, sizeof(wanted), "cannot read password_file %s: it is no regular file",
+                   path);
+    cr_expect_str_eq(line, wanted, "%s", line);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -200,16 +201,31 @@ int connect_check_dsn(const char *dsn, char *reterr, size_t size)
     return rc;
 }
 
-/* Reads the file anew each time: a password that was rotated is found at the next connect. */
-static int read_password(const char *path, char *ret_password, size_t size)
+/* Only a command may wait for whoever writes a pipe. 0 or a negative errno. */
+static int check_file(int fd, bool may_wait)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat about;
+
+    if (fstat(fd, &about) == -1) {
+        return -errno;
+    }
+    return may_wait || S_ISREG(about.st_mode) || S_ISCHR(about.st_mode) ? 0 : -ENOTSUP;
+}
+
+/* Reads the file anew each time: a password that was rotated is found at the next connect. */
+static int read_password(const char *path, bool may_wait, char *ret_password, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (may_wait ? 0 : O_NONBLOCK));
 
     if (fd == -1) {
         return -errno;
     }
-    ssize_t length = read(fd, ret_password, size);
-    int rc = length == -1 ? -errno : 0;
+    int rc = check_file(fd, may_wait);
+    ssize_t length = rc == 0 ? read(fd, ret_password, size) : 0;
+
+    if (length == -1) {
+        rc = -errno;
+    }
 
     (void)close(fd);
     if (rc < 0) {
@@ -232,11 +248,12 @@ static PGconn *start(const struct config *cfg, struct parameters *p, bool wait, 
     PGconn *conn = NULL;
 
     if (cfg->database.password_file != NULL) {
-        int rc = read_password(cfg->database.password_file, password, sizeof(password));
+        int rc = read_password(cfg->database.password_file, wait, password, sizeof(password));
 
         if (rc < 0) {
             (void)snprintf(reterr, size, "cannot read password_file %s: %s",
-                           cfg->database.password_file, strerror(-rc));
+                           cfg->database.password_file,
+                           rc == -ENOTSUP ? "it is no regular file" : strerror(-rc));
             goto forget;
         }
         set(p, "password", password);
