@@ -28,32 +28,59 @@ static int open_file(const char *path, const struct privileges *privileges)
     return fd == -1 ? -errno : fd;
 }
 
-int logfile_open(const char *path, const struct privileges *privileges)
+static int open_or_stderr(const char *path, const struct privileges *privileges)
+{
+    return path == NULL ? STDERR_FILENO : open_file(path, privileges);
+}
+
+static void log_there(int fd)
 {
     int before = log_fd_get();
-    int fd = path == NULL ? STDERR_FILENO : open_file(path, privileges);
+
+    log_fd(fd);
+    logfile_forget(before);
+}
+
+int logfile_open(const char *path, const struct privileges *privileges)
+{
+    int fd = open_or_stderr(path, privileges);
 
     if (fd < 0) {
         return fd;
     }
-    log_fd(fd);
-    if (before > STDERR_FILENO) {
-        (void)close(before);
-    }
+    log_there(fd);
     return 0;
 }
 
-void logfile_reopen(struct supervisor *s)
+int logfile_prepare(const char *path)
 {
-    int rc = logfile_open(s->config->pgbaton.log_file, NULL);
+    return open_or_stderr(path, NULL);
+}
 
-    if (rc < 0) {
-        log_error("log_file_failed", "file=%s error=%s", log_text(s->config->pgbaton.log_file).is,
-                  log_text(strerror(-rc)).is);
-        return;
+void logfile_forget(int fd)
+{
+    if (fd > STDERR_FILENO) {
+        (void)close(fd);
     }
+}
+
+void logfile_adopt(struct supervisor *s, int fd)
+{
+    log_there(fd);
     for (int slot = 0; slot < CHILD_SLOT_COUNT; slot++) {
         deeds_send(s, (enum child_slot)slot, MESSAGE_LOG, NULL, log_fd_get());
     }
     log_info("log_reopened", "file=%s", log_text(s->config->pgbaton.log_file).is);
+}
+
+void logfile_reopen(struct supervisor *s)
+{
+    int fd = logfile_prepare(s->config->pgbaton.log_file);
+
+    if (fd < 0) {
+        log_error("log_file_failed", "file=%s error=%s", log_text(s->config->pgbaton.log_file).is,
+                  log_text(strerror(-fd)).is);
+        return;
+    }
+    logfile_adopt(s, fd);
 }

@@ -12,7 +12,17 @@
  * (privileges may be NULL). 0 or a negative errno: then the log stays where it was. */
 int logfile_open(const char *path, const struct privileges *privileges);
 
-/* logfile_reopen - USR1, or a reload that changed it: open anew and hand it to every child. */
+/* logfile_prepare - open it (NULL: stderr), and log where we do. A descriptor for logfile_adopt()
+ * or logfile_forget(), or a negative errno. */
+int logfile_prepare(const char *path);
+
+/* logfile_adopt - log there from now on, the children too. Takes fd over. */
+void logfile_adopt(struct supervisor *s, int fd);
+
+/* logfile_forget - it is not needed after all. -1: none. */
+void logfile_forget(int fd);
+
+/* logfile_reopen - USR1: open anew and hand it to every child. */
 void logfile_reopen(struct supervisor *s);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/config_private.h"
 #include "common/control.h"
 #include "common/log.h"
 #include "supervisor/consent.h"
@@ -192,15 +193,47 @@ static void note_election(struct supervisor *s, const struct config *old, const 
     }
 }
 
+static int take_log(struct reload *r)
+{
+    int fd = r->log_fd;
+
+    r->log_fd = -1;
+    return fd;
+}
+
+/* Before anything is given up: a log that cannot be written is a bad configuration. False: next is
+ * refused. */
+static bool open_log(struct supervisor *s, const struct config *next)
+{
+    const char *path = next->pgbaton.log_file;
+    struct config_problems problems = {0};
+
+    if (is_same_text(s->config->pgbaton.log_file, path)) {
+        return true;
+    }
+    int fd = logfile_prepare(path);
+    if (fd >= 0) {
+        s->reload.log_fd = fd;
+        return true;
+    }
+    config_problem_add(&problems, false,
+                       config_setting_of(next, SECTION_PGBATON, "log_file")->origin, "pgbaton",
+                       "log_file", "'%.200s' cannot be opened: %s", path, strerror(-fd));
+    refuse_problems(s, &problems);
+    config_problems_release(&problems);
+    return false;
+}
+
 /* The configuration is taken by everybody. Takes next over. */
 static void put_in_force(struct supervisor *s, struct config *next)
 {
     char text[128];
     struct config *old = s->config;
-    bool log_moves = !is_same_text(s->config->pgbaton.log_file, next->pgbaton.log_file);
+    int log_fd = take_log(&s->reload);
     int rc = reload_adopt(s, next);
 
     if (rc < 0) {
+        logfile_forget(log_fd);
         config_free(next);
         (void)snprintf(text, sizeof(text),
                        "cannot hand the configuration out: %s; the old one stays in force",
@@ -212,8 +245,8 @@ static void put_in_force(struct supervisor *s, struct config *next)
     log_changes(old, next);
     note_election(s, old, next);
     config_free(old);
-    if (log_moves) {
-        logfile_reopen(s);
+    if (log_fd != -1) {
+        logfile_adopt(s, log_fd);
     }
     struct election_terms terms = deeds_terms(s->config);
     election_configure(&s->election, &terms);
@@ -284,6 +317,10 @@ static void take_next(struct supervisor *s, struct config *next)
     if (change < CHANGE_ELECTION &&
         deeds_terms(s->config).candidate != deeds_terms(next).candidate) {
         change = CHANGE_ELECTION;
+    }
+    if ((change == CHANGE_LIVE || change == CHANGE_ELECTION) && !open_log(s, next)) {
+        config_free(next);
+        return;
     }
     switch (change) {
     case CHANGE_NOTHING:
@@ -375,6 +412,7 @@ void reload_refuse_all(struct supervisor *s)
     answer(s, EXIT_CODE_FAILED, "not reloaded: this instance is stopping");
     config_free(r->next);
     r->next = NULL;
+    logfile_forget(take_log(r));
     r->under_way = false;
     r->again = false;
 }

@@ -380,6 +380,7 @@ static void init(struct supervisor *s, const struct config_sources *sources, int
         .config_stripped_fd = -1,
         .lock_fd = -1,
         .run_dir_fd = -1,
+        .reload = {.log_fd = -1},
         .election_wake_at = MONO_NEVER,
         .wake_at = MONO_NEVER,
         .stop_signal = SIGTERM,

@@ -38,6 +38,7 @@ struct reload {
     bool again;          /* asked for once more meanwhile */
     bool led;            /* when it began to wait: what is said of it */
     struct config *next; /* owned; NULL: none */
+    int log_fd; /* of the next one, open before anything is given up for it; -1: no other */
     uint64_t requests[RELOAD_REQUESTS_MAX]; /* of the monitor, to be answered */
     unsigned request_count;
     unsigned answered_now; /* how many of them, from the first, this reload answers */

@@ -185,3 +185,49 @@ Test(log_faults, an_instance_whose_disk_is_full_leads_and_logs_again_when_there_
     free(key);
     fleet_check(&fleet);
 }
+
+/* Neither taken in part, nor is a term given up for it. */
+Test(log_faults, a_reload_to_a_log_that_cannot_be_opened_is_refused)
+{
+    static struct outcome told;
+    static const char *const elections[] = {ELECTION_CALM, ELECTION_CALM "mode = poll\n"};
+
+    fleet_make(&fleet, 1, NULL);
+    fleet_begin(&fleet);
+    char *nowhere = text_format("log_file = %s/missing/log\n", fleet.dir.path);
+    char *somewhere = text_format("log_file = %s/own.log\n", fleet.dir.path);
+    char *file = text_format("%s/own.log", fleet.dir.path);
+
+    for (size_t i = 0; i < sizeof elections / sizeof elections[0]; i++) {
+        struct instance_settings settings = fleet_settings(
+            &fleet, &(struct instance_settings){.pgbaton = nowhere, .election = elections[i]});
+
+        instance_configure(A, &settings);
+        instance_mark(A);
+        instance_command(A, &told, "reload", NULL);
+        cr_expect_eq(told.code, 78, "%d %s%s", told.code, told.out, told.err);
+        cr_expect_not_null(strstr(told.err, "the old configuration stays in force"), "%s",
+                           told.err);
+        cr_expect_not_null(strstr(told.err, "[pgbaton] log_file: '"), "%s", told.err);
+        cr_expect_not_null(strstr(told.err, "cannot be opened: No such file or directory"), "%s",
+                           told.err);
+        instance_wait(A, "config_refused", ""); /* it logs where it did */
+        cr_expect_eq(instance_logged(A, "config_reloaded", ""), 0);
+        cr_expect_eq(instance_logged(A, "released", ""), 0);
+    }
+    goes_on(10);
+
+    struct instance_settings settings = fleet_settings(
+        &fleet, &(struct instance_settings){.pgbaton = somewhere, .election = elections[1]});
+    instance_configure(A, &settings);
+    instance_command(A, &told, "reload", NULL);
+    cr_expect_eq(told.code, 0, "%d %s%s", told.code, told.out, told.err);
+    read_from(file);
+    instance_wait(A, "log_reopened", "");
+    instance_wait(A, "elected", "");
+    instance_stop(A);
+    free(file);
+    free(somewhere);
+    free(nowhere);
+    fleet_check(&fleet);
+}
