@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const cap_value_t kept[] = {CAP_SETUID, CAP_SETGID, CAP_KILL};
@@ -216,6 +217,30 @@ int privileges_of_child(enum child_slot slot)
     }
     errno = EINVAL;
     return -1;
+}
+
+/* RLIMIT_NICE counts from 20 for 0 to 40 for -20. */
+static bool limit_lets(int nice)
+{
+    enum { AT_ZERO = 20 };
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NICE, &limit) == 0 && limit.rlim_cur >= (rlim_t)(AT_ZERO - nice);
+}
+
+bool privileges_can_set_nice(const struct config *cfg, int nice)
+{
+    if (nice >= 0 || limit_lets(nice)) {
+        return true;
+    }
+    if (cfg->pgbaton.user != NULL) {
+        const struct passwd *pw = getpwnam(cfg->pgbaton.user);
+
+        if (pw != NULL && pw->pw_uid != geteuid()) {
+            return false;
+        }
+    }
+    return has_capability(CAP_SYS_NICE, CAP_EFFECTIVE);
 }
 
 bool privileges_can_switch(void)

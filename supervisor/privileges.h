@@ -49,6 +49,12 @@ int privileges_drop(const struct privileges *p);
 /* privileges_of_child - in a new child: drop what this role does not need. 0, or -1 with errno. */
 int privileges_of_child(enum child_slot slot);
 
+/*
+ * privileges_can_set_nice - could a job get that nice value from a daemon with this configuration
+ * that is started by whoever asks? Below 0 is not for the user that the daemon becomes.
+ */
+bool privileges_can_set_nice(const struct config *cfg, int nice);
+
 /* privileges_can_switch - can a job run as another user? (config_diff asks) */
 bool privileges_can_switch(void);
 

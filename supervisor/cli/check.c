@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <jansson.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "supervisor/cli/check_schedule.h"
 #include "supervisor/cli/commands.h"
 #include "supervisor/cli/table.h"
+#include "supervisor/privileges.h"
 
 enum { FLEET_DEFAULT = 3, FLEET_MAX = 10000 };
 
@@ -143,14 +145,27 @@ static void warn_about_user(const struct config *cfg, const struct config_job *j
         return;
     }
     (void)snprintf(section, sizeof(section), "job %s", job->name);
-    errno = 0;
-    if (getpwnam(job->user) == NULL) {
+    const struct passwd *entry = getpwnam(job->user);
+
+    if (entry == NULL) {
         config_problem_add(problems, true, user->origin, section, "user",
                            "there is no user '%s' on this machine", job->user);
-    } else if (geteuid() != 0) {
+    } else if (geteuid() != 0 && entry->pw_uid != geteuid()) {
         config_problem_add(problems, true, user->origin, section, "user",
                            "takes a daemon that is started as root");
     }
+}
+
+static void warn_about_nice(const struct config *cfg, const struct config_job *job,
+                            const char *section, struct config_problems *problems)
+{
+    if (job->nice == INT_MIN || privileges_can_set_nice(cfg, job->nice)) {
+        return;
+    }
+    config_problem_add(problems, true, config_job_setting_of(cfg, job, "nice")->origin, section,
+                       "nice",
+                       "below 0 takes a daemon that is started as root, with CAP_SYS_NICE and "
+                       "without [pgbaton] user");
 }
 
 static void warn_about_job(const struct config *cfg, const struct config_job *job,
@@ -161,6 +176,7 @@ static void warn_about_job(const struct config *cfg, const struct config_job *jo
 
     (void)snprintf(section, sizeof(section), "job %s", job->name);
     warn_about_user(cfg, job, problems);
+    warn_about_nice(cfg, job, section, problems);
     check_schedule_warn(cfg, job, clock_wall(), problems);
     if (job->grace > cfg->pgbaton.stop_timeout - STOP_SPARE) {
         config_problem_add(

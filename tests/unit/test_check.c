@@ -2,9 +2,12 @@
  * `pgbaton check`: what it says, what it warns of, and its exit code.
  */
 #include <criterion/criterion.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/array.h"
@@ -131,6 +134,100 @@ Test(check, says)
         free(out);
         free(err);
     }
+}
+
+/* clang-format off */
+static const struct {
+    const char *title;
+    const char *daemon; /* of [pgbaton] */
+    const char *job;
+    bool as_root;
+    const char *warning; /* NULL: nothing is said of user or nice */
+} rights[] = {
+    {"root becomes anybody", "", "user = nobody", true, NULL},
+    {"also as another", "user = nobody", "user = daemon", true, NULL},
+    {"nobody becomes nobody else", "", "user = daemon", false, "8: warning: [job a] user: takes a daemon that is started as root\n"},
+    {"but stays who it is", "", "user = nobody", false, NULL},
+    {"root's jobs may go first", "", "nice = -5", true, NULL},
+    {"which root must stay for", "user = nobody", "nice = -5", true, "8: warning: [job a] nice: below 0 takes a daemon that is started as root, with CAP_SYS_NICE and without [pgbaton] user\n"},
+    {"the job's own user changes nothing", "user = nobody", "nice = -1\nuser = root", true, "8: warning: [job a] nice: below 0"},
+    {"and need not become itself for", "user = root", "nice = -5", true, NULL},
+    {"others' may not", "", "nice = -5", false, "8: warning: [job a] nice: below 0"},
+    {"and may go last", "user = nobody", "nice = 5", false, NULL},
+    {"or as they are", "user = nobody", "nice = 0", true, NULL},
+};
+/* clang-format on */
+
+static void expect_of_rights(size_t i)
+{
+    char text[256];
+    char *out = NULL;
+    char *err = NULL;
+
+    (void)snprintf(text, sizeof(text),
+                   "[pgbaton]\n%s\n[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\n"
+                   "command = a\n%s\n",
+                   rights[i].daemon, rights[i].job);
+    config_fixture_write("pgbaton.ini", text);
+    cr_assert_eq(seteuid(rights[i].as_root ? 0 : getpwnam("nobody")->pw_uid), 0);
+    cr_expect_eq(run(no_words, &out, &err), EXIT_CODE_DONE, "%s: %s", rights[i].title, err);
+    cr_assert_eq(seteuid(0), 0);
+    if (rights[i].warning == NULL) {
+        cr_expect_null(strstr(err, "] user: "), "%s: %s", rights[i].title, err);
+        cr_expect_null(strstr(err, "] nice: "), "%s: %s", rights[i].title, err);
+    } else {
+        cr_expect_not_null(strstr(err, rights[i].warning), "%s: %s", rights[i].title, err);
+    }
+    free(out);
+    free(err);
+}
+
+/* A container may leave root without it. */
+static bool may_go_first(void)
+{
+    bool may = setpriority(PRIO_PROCESS, 0, -1) == 0;
+
+    (void)setpriority(PRIO_PROCESS, 0, 0);
+    return may;
+}
+
+Test(check, warns_of_what_only_root_can_do)
+{
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+
+    if (geteuid() != 0) {
+        cr_skip_test("only root can be another user");
+    }
+    cr_assert_eq(setrlimit(RLIMIT_NICE, &none), 0);
+    cr_assert_eq(chmod(".", 0755), 0);
+    bool may = may_go_first();
+
+    for (size_t i = 0; i < ARRAY_LEN(rights); i++) {
+        if (may || strstr(rights[i].job, "nice = -") == NULL || rights[i].warning != NULL) {
+            expect_of_rights(i);
+        }
+    }
+}
+
+/* With that limit who is not root may go as far as it says. */
+Test(check, knows_the_limit_of_nice)
+{
+    static const char text[] = "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\n"
+                               "command = a\nnice = -5\n[job b]\nschedule = manual\n"
+                               "command = a\nnice = -6\n[pgbaton]\nuser = nobody\n";
+    const struct rlimit five = {.rlim_cur = 25, .rlim_max = 25};
+    char *out = NULL;
+    char *err = NULL;
+
+    if (geteuid() != 0 || setrlimit(RLIMIT_NICE, &five) == -1) {
+        cr_skip_test("raising the limit takes CAP_SYS_RESOURCE");
+    }
+    config_fixture_write("pgbaton.ini", text);
+    cr_expect_eq(run(no_words, &out, &err), EXIT_CODE_DONE);
+    cr_expect_null(strstr(err, "[job a] nice"), "%s", err);
+    cr_expect_not_null(strstr(err, "[job b] nice"), "%s", err);
+    free(out);
+    free(err);
 }
 
 /* clang-format off */
