@@ -156,13 +156,19 @@ struct range {
     bool single; /* one value, from which a step goes to the end */
 };
 
+/* 7 is Sunday, as 0 is: of the two ways to write it the one that ranges count from. */
+static uint32_t first_written(const struct field_spec *spec, uint32_t value)
+{
+    return spec->least + (value - spec->least) % spec->values;
+}
+
 static struct range range_between(const struct field_spec *spec, uint32_t from, uint32_t to)
 {
     uint32_t last = to;
 
-    if (from == spec->most && spec->most - spec->least == spec->values) { /* 7 is Sunday, as 0 */
-        from = spec->least;
-        last = to == spec->most ? from : to;
+    if (first_written(spec, from) != from) {
+        last = to == from ? first_written(spec, to) : to;
+        from = first_written(spec, from);
     }
     return (struct range){
         .from = from,
@@ -245,6 +251,7 @@ static int finish_range(struct reading *r, struct range range, bool hashed)
             return rc;
         }
         if (range.single) {
+            range.from = first_written(r->spec, range.from);
             range.count = r->spec->least + r->spec->values - range.from;
         }
     }

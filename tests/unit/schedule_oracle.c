@@ -128,7 +128,7 @@ static void draw_weekday(struct prng *random, struct oracle_cron *c)
     unsigned n = draw(random, 0, 6);
     unsigned k = draw(random, 1, 4);
 
-    switch (draw(random, 0, 11)) {
+    switch (draw(random, 0, 12)) {
     case 0:
         say(c, "%uL", n == 0 ? 7 : n);
         c->last_weekday[n] = true;
@@ -147,7 +147,13 @@ static void draw_weekday(struct prng *random, struct oracle_cron *c)
         say(c, "7,%uL,%s#2", n, names[n]);
         c->weekday[0] = c->last_weekday[n] = c->nth_weekday[n][2] = true;
         break;
-    case 4:
+    case 4: /* 7 is the same day as 0 */
+        say(c, "7/%u", k);
+        for (unsigned i = 0; i < 7; i += k) {
+            c->weekday[i] = true;
+        }
+        break;
+    case 5:
         say(c, "?");
         c->weekday_is_star = true;
         memset(c->weekday, true, sizeof c->weekday);
