@@ -88,13 +88,21 @@ static const char *after_word(const char *text, const char *word)
     return skip_blanks(text + length);
 }
 
-/* Does it begin like a number, a star, or one of cron's signs? */
+/* In any case: as the fields are read. */
+static bool is_hash(char c)
+{
+    return c == 'H' || c == 'h';
+}
+
+/* Does it begin like a number, a star, or one of cron's signs? A word that begins with an H does
+ * not: what follows the sign is no letter. */
 static bool looks_like_cron(const char *text)
 {
     const char *end = skip_word(text);
 
-    return *skip_blanks(end) != '\0' && ((*text >= '0' && *text <= '9') || strchr("*?~", *text) ||
-                                         (*text == 'H' && strchr("/( \t", text[1]) != NULL));
+    return *skip_blanks(end) != '\0' &&
+           ((*text >= '0' && *text <= '9') || strchr("*?~", *text) ||
+            (is_hash(*text) && (is_blank(text[1]) || strchr("/(,", text[1]) != NULL)));
 }
 
 static dur_ns jitter_of(const struct schedule_options *options)
@@ -238,7 +246,7 @@ bool schedule_depends_on_name(const char *text)
         bool inside =
             at > text && ((at[-1] >= 'a' && at[-1] <= 'z') || (at[-1] >= 'A' && at[-1] <= 'Z'));
 
-        if (*at == '~' || (*at == 'H' && !inside)) {
+        if (*at == '~' || (is_hash(*at) && !inside)) {
             return true;
         }
     }

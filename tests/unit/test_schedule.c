@@ -50,6 +50,7 @@ static const struct {
     {"case counts", "Always", "is not a schedule"},
     {"cron's own word for a start", "@reboot", "'@elected' runs once each time"},
     {"five words are no cron", "run it now and then", "is not a schedule"},
+    {"nor are those that begin with an h", "halt it now and then", "is not a schedule"},
     {"four fields", "0 3 * *", "'0 3 * *' has 4 fields; right are 5"},
     {"seven fields", "0 0 3 * * * 2026", "has 7 fields; right are 5"},
     {"a minute too many", "60 * * * *", "minute '60': 60 is not one of 0 to 59"},
@@ -302,6 +303,14 @@ Test(schedule, what_is_made_from_a_name_never_changes)
         {"report", "H H * * *", "2026-01-01T00:23:00Z"},
         {"backup", "H/15 * * * *", "2026-01-01T00:05:00Z"},
         {"backup", "H(0-29) 5 * * *", "2026-01-01T05:05:00Z"},
+        {"backup", "H,30 * * * *", "2026-01-01T00:05:00Z"},
+        {"backup", "30,H * * * *", "2026-01-01T00:05:00Z"},
+        {"backup", "h 3 * * *", "2026-01-01T03:05:00Z"},
+        {"backup", "h,30 3 * * *", "2026-01-01T03:05:00Z"},
+        {"backup", "h/15 * * * *", "2026-01-01T00:05:00Z"},
+        {"backup", "h(0-29) 5 * * *", "2026-01-01T05:05:00Z"},
+        {"backup", "0 h * * *", "2026-01-01T16:00:00Z"},
+        {"backup", "H\nh\n*\n*\n*", "2026-01-01T16:05:00Z"},
         {"backup", "5~10 5 * * *", "2026-01-01T05:10:00Z"},
     };
 
