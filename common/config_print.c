@@ -1,102 +1,46 @@
 #include <assert.h>
-#include <ctype.h>
 #include <string.h>
 
 #include "common/array.h"
 #include "common/config_private.h"
 #include "common/config_words.h"
+#include "common/secret.h"
 
 static const char masked[] = "***";
 
-/* Names of settings in a dsn whose values are passwords: "password" is the end of both. */
-static const char password_word[] = "password";
-
-/* Just behind "://user:", where a URI has a password; NULL: it has none. */
-static const char *uri_password(const char *text, const char **ret_end)
-{
-    const char *scheme = strstr(text, "://");
-    const char *from = scheme == NULL ? NULL : scheme + 3;
-    const char *at = from == NULL ? NULL : memrchr(from, '@', strcspn(from, "?"));
-    const char *colon = at == NULL ? NULL : memchr(from, ':', (size_t)(at - from));
-
-    *ret_end = at;
-    return colon == NULL ? NULL : colon + 1;
-}
-
-/* The end of a conninfo value: quoted or up to a blank; backslashes keep what follows. */
-static const char *value_end(const char *at)
-{
-    char stop = *at == '\'' ? '\'' : '\0';
-
-    if (stop != '\0') {
-        at++;
-    }
-    for (; *at != '\0'; at++) {
-        if (*at == '\\' && at[1] != '\0') {
-            at++;
-        } else if (stop != '\0' ? *at == stop : isspace((unsigned char)*at) || *at == '&') {
-            return stop != '\0' ? at + 1 : at;
-        }
-    }
-    return at;
-}
-
-/* Prints text, of which a conninfo or the parameters of a URI may be part. */
-static void print_parameters(const char *text, FILE *to)
-{
-    while (*text != '\0') {
-        const char *word = strcasestr(text, password_word);
-        const char *at = word == NULL ? NULL : word + sizeof(password_word) - 1;
-
-        if (word == NULL) {
-            (void)fputs(text, to);
-            return;
-        }
-        while (isspace((unsigned char)*at)) {
-            at++;
-        }
-        if (*at == '=') {
-            at++;
-            while (isspace((unsigned char)*at)) {
-                at++;
-            }
-            (void)fprintf(to, "%.*s%s", (int)(at - text), text, masked);
-            at = value_end(at);
-        } else {
-            (void)fprintf(to, "%.*s", (int)(at - text), text);
-        }
-        text = at;
-    }
-}
-
 void config_print_masked(const char *text, FILE *to)
 {
-    const char *end = NULL;
-    const char *password = uri_password(text, &end);
+    size_t length = strlen(text);
+    size_t at = 0;
 
-    if (password != NULL) {
-        (void)fprintf(to, "%.*s%s", (int)(password - text), text, masked);
-        text = end;
+    for (;;) {
+        struct secret secret = secret_next(text, length, at, SECRET_IN_VALUE);
+
+        (void)fprintf(to, "%.*s", (int)(secret.start - at), text + at);
+        if (secret.start == length) {
+            return;
+        }
+        (void)fputs(masked, to);
+        at = secret.end;
     }
-    print_parameters(text, to);
 }
 
 /* By the name of the variable, or by what its value looks like. */
 static bool is_secret(const char *word)
 {
-    static const char *const secret[] = {"PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH"};
+    static const char *const names[] = {"PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH"};
     char name[128];
     size_t length = strcspn(word, "=");
-    const char *end = NULL;
+    size_t whole = strlen(word);
 
     (void)snprintf(name, sizeof(name), "%.*s", (int)length, word);
-    for (size_t i = 0; i < ARRAY_LEN(secret); i++) {
-        if (strcasestr(name, secret[i]) != NULL) {
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcasestr(name, names[i]) != NULL) {
             return true;
         }
     }
-    return length >= sizeof(name) || strcasestr(word, password_word) != NULL ||
-           uri_password(word, &end) != NULL;
+    return length >= sizeof(name) || strcasestr(word, "password") != NULL ||
+           secret_next(word, whole, 0, SECRET_IN_VALUE).start < whole;
 }
 
 static void print_environment(char *const *environment, FILE *to)

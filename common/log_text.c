@@ -4,111 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
-
-/* A stretch of the text that must not be shown: [start, end). */
-struct span {
-    size_t start;
-    size_t end;
-};
-
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static size_t skip_spaces(const char *text, size_t length, size_t at)
-{
-    while (at < length && is_space(text[at])) {
-        at++;
-    }
-    return at;
-}
-
-static bool starts_with(const char *text, size_t length, size_t at, const char *lower_word)
-{
-    size_t n = strlen(lower_word);
-
-    if (length - at < n) {
-        return false;
-    }
-    for (size_t i = 0; i < n; i++) {
-        char c = text[at + i];
-
-        if (c >= 'A' && c <= 'Z') {
-            c = (char)(c - 'A' + 'a');
-        }
-        if (c != lower_word[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* password=VALUE at this place? The value ends like one of libpq's: at the closing quote or at
- * white space, where a backslash keeps the next character. */
-static bool password_value(const char *text, size_t length, size_t at, struct span *ret)
-{
-    char quote = '\0';
-
-    if (!starts_with(text, length, at, "password")) {
-        return false;
-    }
-    at = skip_spaces(text, length, at + strlen("password"));
-    if (at == length || text[at] != '=') {
-        return false;
-    }
-    at = skip_spaces(text, length, at + 1);
-    if (at < length && (text[at] == '\'' || text[at] == '"')) {
-        quote = text[at++];
-    }
-    ret->start = at;
-    while (at < length && (quote != '\0' ? text[at] != quote : !is_space(text[at]))) {
-        at += text[at] == '\\' && at + 1 < length ? 2 : 1;
-    }
-    ret->end = at;
-    return true;
-}
-
-/*
- * ://USER:VALUE@ at this place? The value is taken up to the last @ of the
- * word: a password with an unescaped @ or / in it is no valid URI, but it is
- * what people write, and showing too little is the harmless mistake.
- */
-static bool uri_password(const char *text, size_t length, size_t at, struct span *ret)
-{
-    size_t colon = 0;
-    size_t sign = 0;
-
-    if (!starts_with(text, length, at, "://")) {
-        return false;
-    }
-    for (size_t i = at + strlen("://"); i < length && !is_space(text[i]); i++) {
-        if (text[i] == ':' && colon == 0) {
-            colon = i;
-        }
-        if (text[i] == '@') {
-            sign = i;
-        }
-    }
-    if (colon == 0 || sign < colon) {
-        return false;
-    }
-    *ret = (struct span){.start = colon + 1, .end = sign};
-    return true;
-}
-
-/* The next secret at or after from; {length, length} if there is none. */
-static struct span next_secret(const char *text, size_t length, size_t from)
-{
-    struct span found;
-
-    for (size_t at = from; at < length; at++) {
-        if (password_value(text, length, at, &found) || uri_password(text, length, at, &found)) {
-            return found;
-        }
-    }
-    return (struct span){.start = length, .end = length};
-}
+#include "common/secret.h"
 
 /* How many bytes the UTF-8 character at text has; 0 where it is none, or a control character of
  * the upper half (U+0080 to U+009F), which a terminal would obey. */
@@ -197,7 +93,7 @@ static bool append(struct sink *to, const char *piece, size_t size)
 /* Everything between the quotes; false: it had to be cut. */
 static bool append_escaped(struct sink *to, const char *text, size_t length)
 {
-    struct span secret = next_secret(text, length, 0);
+    struct secret secret = secret_next(text, length, 0, SECRET_IN_WORDS);
 
     for (size_t at = 0; at < length;) {
         char piece[PIECE_MAX];
@@ -208,7 +104,7 @@ static bool append_escaped(struct sink *to, const char *text, size_t length)
                 return false;
             }
             at = secret.end;
-            secret = next_secret(text, length, at);
+            secret = secret_next(text, length, at, SECRET_IN_WORDS);
             continue;
         }
         at += escape(text + at, length - at, piece, &size);
@@ -224,7 +120,7 @@ size_t text_quote(char *ret, size_t size, const char *text, size_t length, bool 
     assert(size >= 8);
 
     if (bare_allowed && length < size && is_plain_word(text, length) &&
-        next_secret(text, length, 0).start == length) {
+        secret_next(text, length, 0, SECRET_IN_WORDS).start == length) {
         memcpy(ret, text, length);
         ret[length] = '\0';
         return length;

@@ -253,8 +253,12 @@ static const struct {
     {"a password of a URI",       "postgres://u:s3cret@h/db",      "\"postgres://u:***@h/db\""},
     {"with a slash and an at",    "postgres://u:s3/c@ret@h/db",    "\"postgres://u:***@h/db\""},
     {"in a sentence",             "at postgres://u:s3cret@h/db: no", "\"at postgres://u:***@h/db: no\""},
+    {"with a question mark",      "postgres://u:s3?c=ret@h/db",    "\"postgres://u:***@h/db\""},
     {"as its parameter",          "postgres://h/db?password=s3cret", "\"postgres://h/db?password=***\""},
     {"both of them",              "a://u:p1@h password=p2",        "\"a://u:***@h password=***\""},
+    {"both of them in a URI",     "a://u:p1@h?password=p@2 b",     "\"a://u:*** b\""},
+    {"a parameter behind it",     "a://h?password=p2&x=y",         "\"a://h?password=***&x=y\""},
+    {"a & in one of a conninfo",  "password=s3&cret x",            "\"password=*** x\""},
     {"a URI without one stays",   "postgres://h:5432/db",          "postgres://h:5432/db"},
     {"a user alone stays",        "postgres://u@h:5432/db",        "postgres://u@h:5432/db"},
 };
