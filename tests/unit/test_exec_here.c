@@ -182,6 +182,28 @@ Test(exec_here, is_ended_after_its_timeout_with_all_below_it)
                        "%s", text); /* its output has ended: nobody holds the pipe any more */
 }
 
+/* As in the daemon, where such a run is timed_out: whatever the job makes of the TERM. */
+Test(exec_here, has_not_succeeded_when_its_timeout_is_over)
+{
+    static const struct {
+        const char *command;
+        int code;
+    } cases[] = {
+        {"trap 'echo asked; exit 0' TERM; while :; do sleep 0.02; done", EXIT_CODE_FAILED},
+        {"trap 'echo asked; exit 3' TERM; while :; do sleep 0.02; done", 3},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[500];
+        struct config_job job = made(cases[i].command);
+
+        job.timeout = DUR_S(2); /* its shell has set its trap by then */
+        job.grace = DUR_S(50);
+        cr_expect_eq(run(&job, "", text, sizeof(text)), cases[i].code, "%s", text);
+        cr_expect_not_null(strstr(text, "asked\n"), "%s", text);
+    }
+}
+
 Test(exec_here, within_its_timeout_is_what_it_would_be_without)
 {
     char text[500];

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/array.h"
+#include "common/control.h"
 #include "common/duration.h"
 #include "common/process_tree.h"
 
@@ -107,12 +108,25 @@ static void end_it(struct watch *w)
     }
 }
 
+static int exit_code_of(const struct watch *w)
+{
+    if (!w->ended) {
+        return EXIT_CODE_FAILED;
+    }
+    return WIFEXITED(w->status) ? WEXITSTATUS(w->status) : 128 + WTERMSIG(w->status);
+}
+
 static _Noreturn void watch(struct watch *w)
 {
-    if (!wait_until_ended(w, clock_now() + w->job->timeout)) {
+    bool in_time = wait_until_ended(w, clock_now() + w->job->timeout);
+
+    if (!in_time) {
         end_it(w);
     }
-    exit(!w->ended ? 1 : WIFEXITED(w->status) ? WEXITSTATUS(w->status) : 128 + WTERMSIG(w->status));
+    int code = exit_code_of(w);
+
+    /* A job that ends well when it is told to has not done its work. */
+    exit(!in_time && code == EXIT_CODE_DONE ? EXIT_CODE_FAILED : code);
 }
 
 int exec_limit(const struct config_job *job, char *reterr, size_t size)

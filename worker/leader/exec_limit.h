@@ -14,7 +14,8 @@
 /*
  * exec_limit - returns 0 where the job is to be run: in the child, or here where it has no timeout.
  * A negative errno, with the reason: no process could be made. The parent never returns: it ends as
- * the child has ended, by its code, or 128 + signal.
+ * the child has ended, by its code, or 128 + signal; where its time was up never with 0, but with
+ * EXIT_CODE_FAILED.
  */
 int exec_limit(const struct config_job *job, char *reterr, size_t size);
 
