@@ -1,5 +1,6 @@
 #include "supervisor/cli/dispatch.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,6 +282,22 @@ static int run(const struct command_spec *commands, size_t count, struct command
     return command->run(&rest);
 }
 
+/*
+ * What was printed has to arrive: a full disk must not leave half a file and exit code 0. Here for
+ * every command, so that none forgets it; a code that a command gave already stays. `exec` does not
+ * come back, and prints nothing.
+ */
+static int finish_output(int code)
+{
+    errno = 0;
+    if (fflush(stdout) != EOF && ferror(stdout) == 0) {
+        return code;
+    }
+    (void)fprintf(stderr, "pgbaton: cannot write the output: %s\n",
+                  errno == 0 ? "an earlier part was not taken" : strerror(errno));
+    return code == EXIT_CODE_DONE ? EXIT_CODE_FAILED : code;
+}
+
 int dispatch_run(const struct command_spec *commands, size_t count, int argc, char **argv)
 {
     struct command_line line;
@@ -294,5 +311,5 @@ int dispatch_run(const struct command_spec *commands, size_t count, int argc, ch
         code = run(commands, count, &line, &options);
     }
     dispatch_release(&line);
-    return code;
+    return finish_output(code);
 }

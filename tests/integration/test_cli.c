@@ -132,6 +132,57 @@ Test(cli, check_print_shows_what_is_in_effect_without_secrets)
     cr_expect_null(strstr(told.err, "tell-nobody"), "%s", told.err);
 }
 
+/* Each with its configuration behind it where it reads one. Nothing it prints arrives. */
+/* clang-format off */
+static const struct {
+    const char *words[4];
+    bool configured;
+} printing[] = {
+    {{"check"},                           true},
+    {{"check", "--print"},                true},
+    {{"check", "--json"},                 true},
+    {{"check", "--keys"},                 false},
+    {{"init-db", "--print"},              true},
+    {{"import", "crontab"},               false},
+    {{"next", "@daily"},                  false},
+    {{"next", "@daily", "--json"},        false},
+    {{"--help"},                          false},
+    {{"--version"},                       false},
+    {{"help", "check"},                   false},
+};
+/* clang-format on */
+
+Test(cli, output_that_does_not_arrive_is_a_failure)
+{
+    make(&(struct instance_settings){.dsn = "host=db user=u", .job = quiet_job});
+    char *crontab = text_format("%s/crontab", dir.path);
+    char *errors = text_format("%s/full.err", dir.path);
+
+    text_write(crontab, "0 3 * * * true\n");
+    for (size_t i = 0; i < sizeof printing / sizeof printing[0]; i++) {
+        const char *argv[8] = {pgbaton_path()};
+        size_t n = 1;
+
+        for (const char *const *word = printing[i].words; *word != NULL; word++) {
+            argv[n++] = strcmp(*word, "crontab") == 0 ? crontab : *word;
+        }
+        if (printing[i].configured) {
+            argv[n++] = "-c";
+            argv[n++] = one.ini;
+        }
+        struct program_spec spec = {.argv = argv, .output = "/dev/null", .errors = errors};
+
+        text_write(errors, "");
+        cr_expect_eq(program_run(&spec), 0, "%s %s", argv[1], text_tail(errors));
+        spec.output = "/dev/full";
+        cr_expect_eq(program_run(&spec), 1, "%s", argv[1]);
+        cr_expect_not_null(strstr(text_tail(errors), "pgbaton: cannot write the output: No space"),
+                           "%s: %s", argv[1], text_tail(errors));
+    }
+    free(errors);
+    free(crontab);
+}
+
 Test(cli, run_refuses_a_bad_file_with_78)
 {
     make(&(struct instance_settings){.dsn = "none", .election = "lease = no\n", .job = quiet_job});

@@ -26,10 +26,17 @@ static int remember(struct command_line *line)
     return 42;
 }
 
+static int print(struct command_line *line)
+{
+    (void)printf("a line\n");
+    return line->argc == 0 ? EXIT_CODE_DONE : EXIT_CODE_UNAVAILABLE;
+}
+
 static const struct command_spec commands[] = {
     {"run", "[-- CMD]", "runs", "more about it", remember},
     {"status", "", "shows", NULL, remember},
     {"history", "", "not yet", NULL, NULL},
+    {"print", "", "prints", NULL, print},
 };
 
 static int dispatch(const char *text)
@@ -120,4 +127,21 @@ Test(dispatch, a_typo_gets_one_clear_error)
     (void)fflush(stderr);
     cr_expect_stderr_eq_str(
         "pgbaton: there is no command 'statu'; did you mean 'status'?\nTry 'pgbaton --help'.\n");
+}
+
+Test(dispatch, what_could_not_be_written_has_not_succeeded)
+{
+    static const char *const lines[] = {"pgbaton print", "pgbaton --help", "pgbaton run --help",
+                                        "pgbaton --version"};
+
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        cr_assert_not_null(freopen("/dev/full", "w", stdout));
+        cr_expect_eq(dispatch(lines[i]), EXIT_CODE_FAILED, "%s", lines[i]);
+    }
+    cr_assert_not_null(freopen("/dev/full", "w", stdout));
+    cr_expect_eq(dispatch("pgbaton print x"), EXIT_CODE_UNAVAILABLE, "the first reason counts");
+    cr_assert_not_null(freopen("/dev/full", "w", stdout));
+    cr_expect_eq(dispatch("pgbaton status"), 42, "nothing was to be written");
+    cr_assert_not_null(freopen("/dev/null", "w", stdout));
+    cr_expect_eq(dispatch("pgbaton print"), EXIT_CODE_DONE);
 }
