@@ -156,36 +156,42 @@ static bool follows(const json_t *run, const char *id)
             strcmp(origin, run_origin_name(ORIGIN_RERUN)) == 0);
 }
 
-/* The next attempt of the same tick, where there is one: its id. False: this was the last one. */
-static bool next_attempt(const struct order *order, const json_t *run, char *id, size_t size)
+/*
+ * The next attempt of the same tick, where there is one: *ret_found, and its id in id. An exit
+ * code, of the question: where that is not EXIT_CODE_DONE it is not known whether this was the last
+ * one.
+ */
+static int find_next_attempt(const struct order *order, const json_t *run, bool quiet, char *id,
+                             size_t size, bool *ret_found)
 {
     const char *tick = run_text(run, "scheduled_at");
     char ignored[256];
     wall_ns at = 0;
     json_t *document = NULL;
-    bool found = false;
     size_t i;
     json_t *other;
 
+    *ret_found = false;
     if (tick == NULL || when_parse(tick, NULL, &at, ignored, sizeof(ignored)) < 0) {
-        return false;
+        return EXIT_CODE_DONE;
     }
     json_t *request = json_pack("{s:s, s:s, s:I}", "command", "why", "job", order->job, "at",
                                 (json_int_t)(at / DUR_US(1)));
-    if (ask_daemon(order->cfg, request, true, &document) != EXIT_CODE_DONE) {
-        return false;
+    int code = ask_daemon(order->cfg, request, quiet, &document);
+    if (code != EXIT_CODE_DONE) {
+        return code;
     }
     json_array_foreach(json_object_get(document, "runs"), i, other)
     {
         const char *next = run_text(other, "run");
 
-        if (!found && next != NULL && follows(other, id)) {
+        if (!*ret_found && next != NULL && follows(other, id)) {
             (void)snprintf(id, size, "%s", next);
-            found = true;
+            *ret_found = true;
         }
     }
     json_decref(document);
-    return found;
+    return EXIT_CODE_DONE;
 }
 
 static int say_left(const char *id, int code, const char *why)
@@ -219,25 +225,27 @@ static int say_outcome(const struct order *order, const json_t *run)
     return succeeded ? ask_flush() : EXIT_CODE_FAILED;
 }
 
-/* Is a run of it that succeeded kept? The daemon has the job's definition, we have not. */
-static bool keeps_successes(const struct order *order)
+/* Is a run of it that succeeded kept? The daemon has the job's definition, we have not. An exit
+ * code, of the question. */
+static int find_whether_kept(const struct order *order, bool quiet, bool *ret_kept)
 {
     json_t *request = json_pack("{s:s, s:s}", "command", "why", "job", order->job);
     json_t *document = NULL;
+    int code = ask_daemon(order->cfg, request, quiet, &document);
 
-    if (ask_daemon(order->cfg, request, true, &document) != EXIT_CODE_DONE) {
-        return true;
+    if (code == EXIT_CODE_DONE) {
+        const char *record = run_text(json_object_get(document, "policy"), "record");
+
+        *ret_kept = record == NULL || strcmp(record, "failures") != 0;
+        json_decref(document);
     }
-    const char *record = run_text(json_object_get(document, "policy"), "record");
-    bool keeps = record == NULL || strcmp(record, "failures") != 0;
-    json_decref(document);
-    return keeps;
+    return code;
 }
 
 /* Its row is gone: with record = failures that is how a success looks. */
-static int say_not_kept(const struct order *order, const char *id)
+static int say_gone(const struct order *order, const char *id, bool successes_are_kept)
 {
-    if (keeps_successes(order)) {
+    if (successes_are_kept) {
         (void)fputs("pgbaton: the run is not on record any more: how it ended is not known\n",
                     stderr);
         return EXIT_CODE_FAILED;
@@ -249,45 +257,72 @@ static int say_not_kept(const struct order *order, const char *id)
     return code;
 }
 
-/* One look. True: that is all, and *ret_code says how it ended. */
-static bool look_at_run(struct order *order, char *id, size_t size, mono_ns *away_since,
-                        int *ret_code)
+/*
+ * One look: is it over, and how did it end? An exit code, of the questions: where that is not
+ * EXIT_CODE_DONE nothing is known of the run, and nothing may be made of that.
+ */
+static int look_at_run(const struct order *order, bool quiet, char *id, size_t size, bool *ret_over,
+                       int *ret_outcome)
 {
     json_t *document = NULL;
     json_t *request = json_pack("{s:s, s:s}", "command", "run", "run", id);
+    int code = ask_daemon(order->cfg, request, quiet, &document);
 
-    *ret_code = ask_daemon(order->cfg, request, true, &document);
-    if (*ret_code == EXIT_CODE_UNAVAILABLE && clock_now() - *away_since < AWAY_MOST) {
-        return false;
+    *ret_over = false;
+    if (code != EXIT_CODE_DONE) {
+        return code;
     }
-    if (*ret_code == EXIT_CODE_FAILED) { /* it was there */
-        *ret_code = say_not_kept(order, id);
-        return true;
-    }
-    if (*ret_code != EXIT_CODE_DONE) {
-        (void)say_left(id, *ret_code, "the daemon, or its database, cannot be reached");
-        return true;
-    }
-    *away_since = clock_now();
-    json_t *run = json_object_get(document, "run");
-    bool settled = !run_is_open(run) && !next_attempt(order, run, id, size);
-    if (settled) {
-        *ret_code = say_outcome(order, run);
+    const json_t *run = json_object_get(document, "run");
+    if (!json_is_object(run)) { /* it was there */
+        bool kept = true;
+
+        code = find_whether_kept(order, quiet, &kept);
+        if (code == EXIT_CODE_DONE) {
+            *ret_outcome = say_gone(order, id, kept);
+            *ret_over = true;
+        }
+    } else if (!run_is_open(run)) {
+        bool goes_on = false;
+
+        code = find_next_attempt(order, run, quiet, id, size, &goes_on);
+        if (code == EXIT_CODE_DONE && !goes_on) {
+            *ret_outcome = say_outcome(order, run);
+            *ret_over = true;
+        }
     }
     json_decref(document);
-    return settled;
+    return code;
+}
+
+/* What may pass: the daemon is away, or its database, or the ledger cannot be read just now. */
+static bool may_pass(int code)
+{
+    return code == EXIT_CODE_UNAVAILABLE || code == EXIT_CODE_FAILED;
 }
 
 static int await_outcome(struct order *order, const char *first)
 {
     char id[RUN_NAME_MAX];
-    mono_ns away_since = clock_now();
-    int code;
+    mono_ns answered_at = clock_now();
 
     (void)snprintf(id, sizeof(id), "%s", first);
     order->pause = LOOK_FIRST;
     order->over_at = order->limited ? clock_now() + order->within : MONO_NEVER;
-    while (!look_at_run(order, id, sizeof(id), &away_since, &code)) {
+    for (;;) {
+        bool last = clock_now() - answered_at >= AWAY_MOST;
+        bool over;
+        int outcome;
+        int code = look_at_run(order, !last, id, sizeof(id), &over, &outcome);
+
+        if (code == EXIT_CODE_DONE && over) {
+            return outcome;
+        }
+        if (code == EXIT_CODE_DONE) {
+            answered_at = clock_now();
+        } else if (last || !may_pass(code)) { /* 1 would be a run that failed */
+            return say_left(id, may_pass(code) ? EXIT_CODE_UNAVAILABLE : code,
+                            "the daemon, or its database, does not answer");
+        }
         int number = pause_for(order, LOOK_MOST_RUN);
 
         if (number > 0) {
@@ -297,7 +332,6 @@ static int await_outcome(struct order *order, const char *first)
             return say_left(id, EXIT_CODE_NOT_YET, "it has not ended in time");
         }
     }
-    return code;
 }
 
 /* ---- all of it ---- */

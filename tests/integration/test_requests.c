@@ -25,13 +25,18 @@ static pid_t worker;
 static const struct instance_settings settings = {.pgbaton = "log_level = debug\n"};
 static const char jobs[] = "[job hourly]\nschedule = manual\nexec = true\n";
 
-static void begin(void)
+static void begin_with(const char *sections)
 {
     fleet_make(&fleet, 2, &settings);
-    fleet_add_jobs(&fleet, &settings, jobs);
+    fleet_add_jobs(&fleet, &settings, sections);
     fleet_begin(&fleet);
     conn = server_connect(&fleet.pg, "test");
     worker = instance_wait_child(A, "worker", 0);
+}
+
+static void begin(void)
+{
+    begin_with(jobs);
 }
 
 static void end(void)
@@ -236,15 +241,20 @@ static void end_run(const char *id, const char *outcome)
 }
 
 /* It waits for the run, and where that fails and is tried again for the last attempt. */
-static void wait_with(struct talk *t)
+static void wait_with_jobs(struct talk *t, const char *sections)
 {
-    begin();
+    begin_with(sections);
     stop_worker();
     put_run("9.9-1", 1, "running", NULL);
     talk(t, B, trigger_wait);
     wait_request("trigger", "hourly");
     answer("hourly", true, "'9.9-1'", "it is started");
     continue_worker();
+}
+
+static void wait_with(struct talk *t)
+{
+    wait_with_jobs(t, jobs);
 }
 
 Test(requests, trigger_wait_ends_with_the_run_that_succeeds)
@@ -325,6 +335,50 @@ Test(requests, trigger_wait_knows_a_success_that_is_not_kept)
     instance_command(B, &told, "history", "--job", "nosuch", NULL);
     cr_expect_eq(told.code, 0, "%s", told.err);
     cr_expect_not_null(strstr(told.err, "no such run of nosuch"), "%s", told.err);
+    end();
+}
+
+/* A lock for longer than a question may take: that the run cannot be read says nothing about it. */
+static void wait_while_the_ledger_is_locked(const char *sections)
+{
+    struct talk t;
+
+    wait_with_jobs(&t, sections);
+    instance_mark(B);
+    server_do(conn, "BEGIN");
+    server_do(conn, "LOCK TABLE pgbaton.run IN ACCESS EXCLUSIVE MODE");
+    instance_wait(B, "query_failed", "lock timeout");
+    cr_expect_eq(program_wait(&t.program, DUR_MS(500)), -1, "it does not wait");
+    server_do(conn, "COMMIT");
+    cr_expect_eq(program_wait(&t.program, DUR_S(1)), -1, "it does not wait any longer");
+    end_run("9.9-1", "failed");
+    cr_expect_eq(talk_ends(&t), 1, "%s", told.out);
+    cr_expect_str_eq(told.out, "9.9-1\n");
+    cr_expect_eq(strncmp(told.err, "failed", 6), 0, "%s", told.err);
+    cr_expect_not_null(strstr(told.err, "so it was"), "%s", told.err);
+    end();
+}
+
+Test(requests, trigger_wait_outlasts_a_ledger_that_cannot_be_read)
+{
+    wait_while_the_ledger_is_locked(jobs);
+}
+
+Test(requests, trigger_wait_does_not_take_it_for_a_success_that_is_not_kept)
+{
+    wait_while_the_ledger_is_locked(
+        "[job hourly]\nschedule = manual\nrecord = failures\nexec = true\n");
+}
+
+Test(requests, trigger_wait_says_that_a_run_is_not_on_record_any_more)
+{
+    struct talk t;
+
+    wait_with(&t);
+    cr_expect_eq(program_wait(&t.program, DUR_S(1)), -1);
+    server_do(conn, "DELETE FROM pgbaton.run WHERE id = '9.9-1'");
+    cr_expect_eq(talk_ends(&t), 1, "%s", told.out);
+    cr_expect_not_null(strstr(told.err, "not on record any more"), "%s", told.err);
     end();
 }
 
