@@ -344,7 +344,8 @@ static int say_answer(const struct order *order, const json_t *answer)
     const char *run = run_text(answer, "run");
     const char *leader = run_text(answer, "leader");
 
-    if (order->json && !order->wait) {
+    /* With --wait there is a run's outcome to come, where there is a run. */
+    if (order->json && !(order->wait && done && run != NULL)) {
         json_t *said = json_pack(
             "{s:b, s:O?, s:O?, s:O?}", "done", (int)done, "run", json_object_get(answer, "run"),
             "text", json_object_get(answer, "text"), "leader", json_object_get(answer, "leader"));

@@ -165,6 +165,26 @@ Test(requests, that_are_refused_say_why)
     end();
 }
 
+/* Whoever asks for JSON reads JSON, whatever came of it. */
+Test(requests, that_are_refused_are_one_json_object)
+{
+    static const char *const off = "[job off]\nschedule = manual\nenabled = no\nexec = true\n";
+
+    begin_with(off);
+    for (size_t i = 0; i < 2; i++) {
+        json_error_t error;
+
+        instance_command(B, &told, "trigger", "off", "--json", i == 0 ? NULL : "--wait", NULL);
+        cr_expect_eq(told.code, 1, "%s", told.out);
+        json_t *said = json_loads(told.out, JSON_REJECT_DUPLICATES, &error);
+        cr_assert_not_null(said, "%s: %s%s", error.text, told.out, told.err);
+        cr_expect(json_is_false(json_object_get(said, "done")), "%s", told.out);
+        cr_expect_not_null(json_string_value(json_object_get(said, "text")), "%s", told.out);
+        json_decref(said);
+    }
+    end();
+}
+
 Test(requests, to_pause_all_jobs_and_to_resume_and_cancel_one)
 {
     static const char *const all[][4] = {
