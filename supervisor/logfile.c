@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,14 +12,45 @@
 
 enum { LOG_MODE = 0640 };
 
+/* A FIFO that nobody reads would otherwise hold us here, and with us everything. */
+enum { LOG_FLAGS = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+
+/* With root's rights only what is there under that very name: a link was perhaps made by somebody
+ * who may write into the directory, and leads to a file that he may not write. */
+static int open_existing_as_root(const char *path)
+{
+    struct stat about;
+    int fd = open(path, LOG_FLAGS | O_NOFOLLOW);
+
+    if (fd != -1 && (fstat(fd, &about) == -1 || (S_ISREG(about.st_mode) && about.st_nlink > 1))) {
+        (void)close(fd);
+        errno = EMLINK;
+        return -1;
+    }
+    return fd;
+}
+
+static int open_existing(const char *path, const struct privileges *privileges)
+{
+    if (privileges == NULL || !privileges->change) {
+        return open(path, LOG_FLAGS);
+    }
+    (void)setfsgid(privileges->gid);
+    (void)setfsuid(privileges->uid);
+    int fd = open(path, LOG_FLAGS);
+    int error = errno;
+    (void)setfsuid(geteuid());
+    (void)setfsgid(getegid());
+    errno = error;
+    return fd == -1 && (error == EACCES || error == EPERM) ? open_existing_as_root(path) : fd;
+}
+
 static int open_file(const char *path, const struct privileges *privileges)
 {
-    /* A FIFO that nobody reads would otherwise hold us here, and with us everything. */
-    const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    int fd = open(path, flags | O_CREAT | O_EXCL, LOG_MODE);
+    int fd = open(path, LOG_FLAGS | O_CREAT | O_EXCL, LOG_MODE);
 
     if (fd == -1 && errno == EEXIST) {
-        fd = open(path, flags);
+        fd = open_existing(path, privileges);
     } else if (fd != -1 && privileges != NULL && privileges->change &&
                fchown(fd, privileges->uid, privileges->gid) == -1) {
         int rc = -errno;

@@ -195,3 +195,64 @@ Test(user, exec_of_statements_connects_as_the_daemon_would)
     cr_expect_not_null(strstr(told.out, server_user()), "%s%s", told.out, told.err);
     free(dsn);
 }
+
+/* ---- the log ---- */
+
+/* The directory is the user's, who may put there what he likes. */
+static void prepare_log(const char *secret)
+{
+    const struct passwd *account = getpwnam(server_user());
+    char *logs = text_format("%s/logs", dir.path);
+    char *sections = text_format("user = %s\nlog_file = %s/log\n", server_user(), logs);
+
+    text_write(secret, "");
+    cr_assert_eq(chmod(secret, 0600), 0);
+    cr_assert_eq(mkdir(logs, 0755), 0);
+    cr_assert_eq(chown(logs, account->pw_uid, account->pw_gid), 0);
+    instance_make(&one, &dir, "one",
+                  &(struct instance_settings){.dsn = "none",
+                                              .pgbaton = sections,
+                                              .job = "[job a]\nschedule = manual\n"
+                                                     "command = true\n"});
+    free(sections);
+    free(logs);
+}
+
+Test(user, its_links_do_not_lead_the_log_to_files_of_root)
+{
+    begin();
+    char *secret = text_format("%s/roots/secret", dir.path);
+    char *log = text_format("%s/logs/log", dir.path);
+
+    prepare_log(secret);
+    cr_assert_eq(symlink(secret, log), 0);
+    instance_start(&one, NULL);
+    cr_expect_neq(instance_wait_exit(&one), 0);
+    cr_assert_eq(unlink(log), 0);
+    cr_assert_eq(link(secret, log), 0);
+    instance_start(&one, NULL);
+    cr_expect_neq(instance_wait_exit(&one), 0);
+    char *text = text_read(secret);
+    cr_expect_str_eq(text, "");
+    free(text);
+    free(log);
+    free(secret);
+}
+
+/* As a tool that rotates logs makes it. */
+Test(user, a_log_of_root_in_that_place_is_used)
+{
+    begin();
+    char *secret = text_format("%s/roots/secret", dir.path);
+    char *log = text_format("%s/logs/log", dir.path);
+
+    prepare_log(secret);
+    text_write(log, "");
+    cr_assert_eq(chmod(log, 0600), 0);
+    (void)snprintf(one.log, sizeof one.log, "%s", log);
+    instance_start(&one, NULL);
+    instance_wait(&one, "elected", "");
+    instance_stop(&one);
+    free(log);
+    free(secret);
+}

@@ -33,6 +33,35 @@ Test(connect, makes_one_line_of_a_text)
     }
 }
 
+static PGconn *connect_with_password_of(size_t length, char *reterr, size_t size)
+{
+    char path[] = "/tmp/pgbaton-connect.XXXXXX";
+    const struct config cfg = {.database = {.dsn = "host=/nowhere", .password_file = path}};
+    FILE *to = fdopen(mkstemp(path), "w");
+
+    cr_assert_not_null(to);
+    for (size_t i = 0; i < length; i++) {
+        (void)fputc('x', to);
+    }
+    (void)fputc('\n', to);
+    cr_assert_eq(fclose(to), 0);
+    PGconn *conn = connect_start(&cfg, NULL, "test", reterr, size);
+    (void)unlink(path);
+    return conn;
+}
+
+Test(connect, takes_a_password_as_long_as_a_token)
+{
+    char line[CONNECT_TEXT_MAX] = "";
+    PGconn *conn = connect_with_password_of(20000, line, sizeof(line));
+
+    cr_assert_not_null(conn, "%s", line);
+    cr_expect_eq(strlen(PQpass(conn)), 20000);
+    PQfinish(conn);
+    cr_expect_null(connect_with_password_of(70000, line, sizeof(line)));
+    cr_expect_not_null(strstr(line, "File too large"), "%s", line);
+}
+
 /* A worker that waited there would be killed for its silence, again and again. */
 Test(connect, does_not_wait_for_a_password_in_a_pipe, .timeout = 60)
 {

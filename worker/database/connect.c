@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-    PASSWORD_MAX = 1024,
+    PASSWORD_MAX = 64 * 1024, /* tokens of clouds have thousands; the server takes 65,535 bytes */
     PARAMETERS_MAX = 10,
 };
 
