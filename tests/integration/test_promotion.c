@@ -217,6 +217,33 @@ Test(promotion, before_it_a_streaming_standby_never_elects)
     end();
 }
 
+/* As the daemon does: the tables are made where it would lead. */
+Test(promotion, before_it_init_db_passes_over_the_standby)
+{
+    static struct outcome told;
+
+    fleet_make(&fleet, 1, &short_lease);
+    add_standby();
+    char *all = dsn_of_all();
+    char *any = text_format("%s target_session_attrs=any", all);
+    const char *const dsns[] = {all, any};
+
+    for (size_t i = 0; i < 2; i++) {
+        configure(A, dsns[i]);
+        instance_command(A, &told, "init-db", NULL);
+        cr_expect_eq(told.code, 0, "%s%s", told.out, told.err);
+    }
+    wait_value(&standby[0], "SELECT to_regclass('pgbaton.term') IS NOT NULL", "t");
+
+    configure(A, server_conninfo(&standby[0], SERVER_TLS));
+    instance_command(A, &told, "init-db", NULL);
+    cr_expect_eq(told.code, 69, "%s%s", told.out, told.err);
+    cr_expect_not_null(strstr(told.err, "hot standby"), "%s", told.err);
+    free(any);
+    free(all);
+    end();
+}
+
 Test(promotion, is_followed_by_a_higher_generation_and_a_wait_of_one_lease)
 {
     fleet_make(&fleet, 2, &short_lease);

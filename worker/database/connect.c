@@ -301,6 +301,8 @@ PGconn *connect_wait(const struct config *cfg, const char *application_name, cha
     set(&p, "dbname", cfg->database.dsn);
     set(&p, "connect_timeout", seconds);
     set(&p, "application_name", application_name);
+    /* Else the first host that answers is taken, standby or not. */
+    set(&p, "target_session_attrs", "primary");
 
     PGconn *conn = start(cfg, &p, true, reterr, size);
 

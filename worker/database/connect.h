@@ -26,8 +26,11 @@ enum { CONNECT_TEXT_MAX = 512 }; /* one line about a failure, with its NUL */
 PGconn *connect_start(const struct config *cfg, const struct server_address *to,
                       const char *application_name, char *reterr, size_t size);
 
-/* connect_wait - the same for a command: connect, at most connect_timeout for each address.
- * NULL, with one line in reterr, when there is no connection. */
+/*
+ * connect_wait - the same for a command that writes: connect to the first host of the dsn that is a
+ * primary, whatever its target_session_attrs says, at most connect_timeout for each address. NULL,
+ * with one line in reterr that has what each host said, when there is no connection.
+ */
 PGconn *connect_wait(const struct config *cfg, const char *application_name, char *reterr,
                      size_t size);
 
