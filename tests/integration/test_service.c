@@ -80,6 +80,31 @@ static void wait_for_line(const char *file, const char *line)
     free(seen.path);
 }
 
+/* It is what the entrypoint would be without us: only what is ours alone is not for it. */
+Test(service, has_the_environment_of_the_instance_less_the_database_of_pgbaton)
+{
+    static const char *const more[] = {"OF_THE_SERVICE=yes", "PGPASSWORD=of the service",
+                                       "NOTIFY_SOCKET=@pgbaton-test-service",
+                                       "PGBATON_DATABASE_PASSWORD_FILE=/hidden", NULL};
+    make_alone("", quiet_job);
+    char *script = text_format("env > %s/env", dir.path);
+    const char *const words[] = {"--", "/bin/sh", "-c", script, NULL};
+    one.environment = more;
+
+    instance_start(&one, words);
+
+    cr_expect_eq(instance_wait_exit(&one), 0, "%s", text_tail(one.log));
+    char *path = text_format("%s/env", dir.path);
+    char *env = text_read(path);
+    for (size_t i = 0; i < 3; i++) {
+        cr_expect_not_null(strstr(env, more[i]), "no %s:\n%s", more[i], env);
+    }
+    cr_expect_null(strstr(env, "PGBATON_DATABASE_"), "%s", env);
+    free(env);
+    free(path);
+    free(script);
+}
+
 /* Writes what it gets; ends with 5 on TERM. */
 static void start_listener(const char *pgbaton, const char *job)
 {

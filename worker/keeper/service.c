@@ -14,19 +14,19 @@
 
 enum { SIGNALLED = 128 };
 
-static bool is_secret(const char *variable)
+/* Where the daemon's database is, and how it gets in. All else is CMD's as it would be without us:
+ * its own PGPASSWORD, and the notify socket, with which it may say how it is. */
+static bool is_ours(const char *variable)
 {
-    return strncmp(variable, "PGPASSWORD=", 11) == 0 ||
-           strncmp(variable, "PGBATON_DATABASE_", 17) == 0 ||
-           strncmp(variable, "NOTIFY_SOCKET=", 14) == 0;
+    return strncmp(variable, "PGBATON_DATABASE_", 17) == 0;
 }
 
-static void drop_secrets(void)
+static void drop_ours(void)
 {
     char **to = environ;
 
     for (char **from = environ; *from != NULL; from++) {
-        if (!is_secret(*from)) {
+        if (!is_ours(*from)) {
             *to++ = *from;
         }
     }
@@ -47,7 +47,7 @@ static _Noreturn void become(char **argv, pid_t keeper)
     if (getppid() != keeper) {
         _exit(SERVICE_NOT_RUNNABLE); /* it died before prctl() */
     }
-    drop_secrets();
+    drop_ours();
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)execvp(argv[0], argv);

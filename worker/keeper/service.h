@@ -14,8 +14,8 @@ enum { SERVICE_NOT_FOUND = 127, SERVICE_NOT_RUNNABLE = 126 };
 /*
  * service_start - start argv in a process group of its own, with the keeper's
  * stdin, stdout and stderr, default signal dispositions, an empty mask, and the
- * environment less the daemon's secrets. A command that cannot be run is a
- * line in the log and an exit with 127 or 126. Its pid, or a negative errno.
+ * environment less PGBATON_DATABASE_*. A command that cannot be run is a line
+ * in the log and an exit with 127 or 126. Its pid, or a negative errno.
  */
 pid_t service_start(char **argv);
 
