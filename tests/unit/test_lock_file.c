@@ -8,8 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* ---- a disk that takes its time: whoever calls fsync() in this program comes by here ---- */
+
+static void (*during_sync)(void); /* once, in the next fsync(); NULL: nothing */
+
+int fsync(int fd)
+{
+    void (*happens)(void) = during_sync;
+
+    during_sync = NULL;
+    if (happens != NULL) {
+        happens();
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
 
 static char directory[64];
 static char base[96]; /* what the dsn names: sqlite:BASE */
@@ -291,4 +307,107 @@ Test(lock_file, a_term_that_cannot_be_read_is_not_half_believed)
         cr_expect_eq(lock_term_read(base, &got), -EINVAL, "%s", unreadable[i].title);
         cr_expect(got.lease == 42, "%s: an output was touched", unreadable[i].title);
     }
+}
+
+/* ---- the end of a term, written by who does not hold the key ---- */
+
+static struct lock_term an_open_term(uint64_t number)
+{
+    struct lock_term term = example;
+
+    term.epoch.number = number;
+    term.incarnation = number;
+    term.ended = false;
+    return term;
+}
+
+static struct lock_term a_fenced_term(uint64_t number)
+{
+    struct lock_term term = an_open_term(number);
+
+    term.ended = true;
+    (void)snprintf(term.ended_as, sizeof(term.ended_as), "fenced");
+    return term;
+}
+
+/* In another process, as it would be: each has a temporary file of its own. */
+static void open_next_term(void)
+{
+    const struct lock_term next = an_open_term(8);
+    pid_t pid = fork();
+
+    cr_assert_neq(pid, -1);
+    if (pid == 0) {
+        _exit(lock_term_write(base, &next) == 0 ? 0 : 1);
+    }
+    cr_assert_eq(exit_status(pid), 0);
+}
+
+static void expect_there(uint64_t number, const char *ended_as)
+{
+    struct lock_term there;
+
+    cr_assert_eq(lock_term_read(base, &there), 0);
+    cr_expect(there.epoch.number == number, "it says term %d", (int)there.epoch.number);
+    cr_expect_str_eq(there.ended_as, ended_as);
+}
+
+Test(lock_file, the_end_of_a_term_is_written_where_it_stands_open)
+{
+    const struct lock_term open_term = an_open_term(7);
+    const struct lock_term fenced = a_fenced_term(7);
+
+    cr_expect_eq(lock_term_end(base, &fenced), -ENOENT);
+    cr_assert_eq(lock_term_write(base, &open_term), 0);
+    cr_expect_eq(lock_term_end(base, &fenced), 0);
+    expect_there(7, "fenced");
+}
+
+Test(lock_file, the_end_of_a_term_replaces_neither_another_end_nor_another_term)
+{
+    struct lock_term there = a_fenced_term(7);
+    const struct lock_term fenced = a_fenced_term(7);
+
+    (void)snprintf(there.ended_as, sizeof(there.ended_as), "released");
+    cr_assert_eq(lock_term_write(base, &there), 0);
+    cr_expect_eq(lock_term_end(base, &fenced), -ESTALE);
+    expect_there(7, "released");
+
+    there = an_open_term(7);
+    there.incarnation = 99; /* of another instance */
+    cr_assert_eq(lock_term_write(base, &there), 0);
+    cr_expect_eq(lock_term_end(base, &fenced), -ESTALE);
+    expect_there(7, "");
+}
+
+/* The supervisor does not wait for the record: the next leader may open its term meanwhile. */
+Test(lock_file, the_end_of_a_term_that_the_disk_delays_does_not_replace_the_next_one)
+{
+    const struct lock_term open_term = an_open_term(7);
+    const struct lock_term fenced = a_fenced_term(7);
+
+    cr_assert_eq(lock_term_write(base, &open_term), 0);
+    during_sync = open_next_term;
+    cr_expect_eq(lock_term_end(base, &fenced), -ESTALE);
+    expect_there(8, "");
+}
+
+/* Between its last look and its rename nobody else renames; one that was stopped there is not
+ * waited for. */
+Test(lock_file, a_term_is_not_replaced_while_another_process_replaces_it)
+{
+    const struct lock_term open_term = an_open_term(7);
+    const struct lock_term fenced = a_fenced_term(7);
+    const struct lock_term next = an_open_term(8);
+
+    cr_assert_eq(lock_term_write(base, &open_term), 0);
+    int fd = opened();
+    cr_assert_eq(lock_file_try(fd, LOCK_BYTE_TERM), 0);
+    cr_expect_eq(lock_term_end(base, &fenced), -EAGAIN);
+    cr_expect_eq(lock_term_write(base, &next), -EAGAIN);
+    expect_there(7, "");
+
+    (void)close(fd);
+    cr_expect_eq(lock_term_write(base, &next), 0);
+    expect_there(8, "");
 }

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/child.h"
@@ -28,7 +29,8 @@ enum {
 #define MAGIC_CIFS UINT32_C(0xff534d42)
 #define MAGIC_SMB2 UINT32_C(0xfe534d42)
 
-enum { TERM_FILE_MAX = 1024 }; /* bytes; what lock_term_write makes is below 400 */
+enum { TERM_FILE_MAX = 1024 };                     /* bytes; what write_term() makes is below 400 */
+enum { TERM_TRIES = 51, TERM_PAUSE_NS = 2000000 }; /* 100 ms in all */
 
 /* File systems on which a lock is known only to this host, or may be lost without a word. */
 static bool is_network_file_system(uint32_t magic)
@@ -333,7 +335,8 @@ static int sync_directory_of(const char *path)
     return rc;
 }
 
-static int replace_file(const char *path, const char *temporary, const char *text)
+/* All that may take long: the disk has the text before anybody is kept from the file's name. */
+static int make_temporary(const char *temporary, const char *text)
 {
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 
@@ -345,8 +348,67 @@ static int replace_file(const char *path, const char *temporary, const char *tex
         rc = -errno;
     }
     (void)close(fd);
+    if (rc < 0) {
+        (void)unlink(temporary);
+    }
+    return rc;
+}
+
+/* Byte 2, through a description of its own: whoever closes it gives the byte up. It is held only
+ * for a look and a rename, unless its holder was stopped there. */
+static int open_for_term(const char *database_path)
+{
+    char text[TERM_FILE_MAX];
+    int fd = lock_file_open(database_path, text, sizeof(text));
+
+    if (fd < 0) {
+        return fd;
+    }
+    int rc = lock_file_try(fd, LOCK_BYTE_TERM);
+    for (int tries = 1; rc == -EAGAIN && tries < TERM_TRIES; tries++) {
+        const struct timespec pause = {.tv_nsec = TERM_PAUSE_NS};
+
+        (void)nanosleep(&pause, NULL);
+        rc = lock_file_try(fd, LOCK_BYTE_TERM);
+    }
+    if (rc < 0) {
+        (void)close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+/* 0: PATH.term says that term, and nothing of an end. */
+static int is_open_there(const char *database_path, const struct lock_term *term)
+{
+    struct lock_term there = {.lease = 0};
+    int rc = lock_term_read(database_path, &there);
+
+    if (rc < 0) {
+        return rc;
+    }
+    return there.incarnation == term->incarnation && epoch_equal(there.epoch, term->epoch) &&
+                   !there.ended
+               ? 0
+               : -ESTALE;
+}
+
+static int put_in_place(const char *database_path, const char *temporary,
+                        const struct lock_term *only_for)
+{
+    char path[PATH_MAX];
+    int rc = path_with(path, database_path, ".term");
+    int fd = rc < 0 ? rc : open_for_term(database_path);
+
+    rc = fd < 0 ? fd : 0;
+    if (rc == 0 && only_for != NULL) {
+        rc = is_open_there(database_path, only_for);
+    }
     if (rc == 0 && rename(temporary, path) == -1) {
         rc = -errno;
+    }
+    if (fd >= 0) {
+        (void)close(fd);
     }
     if (rc < 0) {
         (void)unlink(temporary);
@@ -355,9 +417,10 @@ static int replace_file(const char *path, const char *temporary, const char *tex
     return sync_directory_of(path);
 }
 
-int lock_term_write(const char *database_path, const struct lock_term *term)
+/* only_for: the open term that is replaced; NULL: whatever is there. */
+static int write_term(const char *database_path, const struct lock_term *term,
+                      const struct lock_term *only_for)
 {
-    char path[PATH_MAX];
     char temporary[PATH_MAX];
     char suffix[32];
     char instance[INSTANCE_MAX];
@@ -365,9 +428,9 @@ int lock_term_write(const char *database_path, const struct lock_term *term)
 
     /* Probe and worker may both write: each has a temporary file of its own. */
     (void)snprintf(suffix, sizeof(suffix), ".term.%d", (int)getpid());
-    if (path_with(path, database_path, ".term") < 0 ||
-        path_with(temporary, database_path, suffix) < 0) {
-        return -ENAMETOOLONG;
+    int rc = path_with(temporary, database_path, suffix);
+    if (rc < 0) {
+        return rc;
     }
     (void)snprintf(instance, sizeof(instance), "%s", term->instance);
     for (char *c = instance; *c != '\0'; c++) {
@@ -381,5 +444,16 @@ int lock_term_write(const char *database_path, const struct lock_term *term)
                           epoch_text(term->epoch).is, term->incarnation, term->lease / DUR_MS(1),
                           term->ended ? term->ended_as : "", instance);
     assert(length > 0 && length < (int)sizeof(text));
-    return replace_file(path, temporary, text);
+    rc = make_temporary(temporary, text);
+    return rc < 0 ? rc : put_in_place(database_path, temporary, only_for);
+}
+
+int lock_term_write(const char *database_path, const struct lock_term *term)
+{
+    return write_term(database_path, term, NULL);
+}
+
+int lock_term_end(const char *database_path, const struct lock_term *ended)
+{
+    return write_term(database_path, ended, ended);
 }

@@ -1,9 +1,10 @@
 /*
  * lock_file.h - the election without PostgreSQL: open file description locks
  * on PATH.lock, byte 0 the leader key, byte 1 the seat; PATH.term says who
- * leads (DESIGN.md section 7).
+ * leads (DESIGN.md section 7), and whoever replaces it holds byte 2 meanwhile.
  *
- * Runs in: probe and worker. Never waits, except in the forked waiter; never logs.
+ * Runs in: probe and worker. Waits only in the forked waiter, for the disk, and
+ * at most 100 ms for byte 2; never logs.
  */
 #ifndef PGBATON_WORKER_DATABASE_LOCK_FILE_H
 #define PGBATON_WORKER_DATABASE_LOCK_FILE_H
@@ -15,7 +16,7 @@
 #include "common/clock.h"
 #include "common/identity.h"
 
-enum lock_byte { LOCK_BYTE_LEADER = 0, LOCK_BYTE_SEAT = 1 };
+enum lock_byte { LOCK_BYTE_LEADER = 0, LOCK_BYTE_SEAT = 1, LOCK_BYTE_TERM = 2 };
 
 /*
  * lock_file_open - open PATH.lock (made if absent, 0600), each call a file
@@ -52,9 +53,16 @@ struct lock_term {
     char ended_as[16]; /* "", "released", "fenced" */
     char instance[INSTANCE_MAX];
 };
-/* lock_term_read - 0; -ENOENT: no term yet; -EINVAL: not readable as one; other negative errno.
- * lock_term_write - by a temporary file, fsync and rename. */
+/* lock_term_read - 0; -ENOENT: no term yet; -EINVAL: not readable as one; other negative errno. */
 int lock_term_read(const char *database_path, struct lock_term *ret_term);
+/* lock_term_write - for who holds the leader key: by a temporary file, fsync and rename. -EAGAIN:
+ * another process is about to replace it, and takes its time. */
 int lock_term_write(const char *database_path, const struct lock_term *term);
+/*
+ * lock_term_end - for who does not hold it: the same, but only where that term still stands there
+ * and has not ended. -ESTALE: it does not, and nothing was changed. However long the disk takes, a
+ * later term is never replaced by an earlier one.
+ */
+int lock_term_end(const char *database_path, const struct lock_term *ended);
 
 #endif

@@ -154,9 +154,10 @@ static void sqlite_fence(struct shell *s, const struct message_fenced *fenced)
         epoch_equal(term.epoch, fenced->epoch) && !term.ended) {
         term.ended = true;
         (void)snprintf(term.ended_as, sizeof(term.ended_as), "fenced");
-        rc = lock_term_write(path_of(s), &term);
+        rc = lock_term_end(path_of(s), &term);
     }
-    if (rc < 0) {
+    /* -ESTALE: the disk took so long that the next term has come. */
+    if (rc < 0 && rc != -ESTALE) {
         log_warn("fence_not_recorded", "epoch=%s error=%s", epoch_text(fenced->epoch).is,
                  log_text(strerror(-rc)).is);
         return;
