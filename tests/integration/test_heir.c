@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/backend.h"
 #include "tests/support/fleet.h"
 #include "tests/support/text.h"
 
@@ -243,4 +244,39 @@ Test(heir, an_epoch_that_nobody_counted_up_to_is_named)
     server_do(conn, "UPDATE pgbaton.election SET number = 7");
     instance_wait(A, "elected", "epoch=1.8");
     PQfinish(conn);
+}
+
+/* What a table that is large does, and only to the heir's probe. */
+static const char slow_for_the_heir[] =
+    "ALTER TABLE pgbaton.run ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;"
+    "CREATE POLICY slow ON pgbaton.run USING (CASE WHEN current_setting('application_name') LIKE "
+    "'pgbaton heir %' THEN pg_sleep(20) IS NOT NULL ELSE true END)";
+
+Test(heir, whose_session_is_asked_what_takes_long_keeps_its_seat)
+{
+    static struct outcome told;
+
+    fleet_make(&fleet, 2,
+               &(struct instance_settings){.election = "retry_interval = 300ms\nlease = 4s\n"
+                                                       "heartbeat = 200ms\nstop_grace = 1s\n"});
+    fleet_begin(&fleet);
+    PGconn *conn = server_connect(&fleet.pg, "dba");
+    server_do(conn, slow_for_the_heir);
+    instance_wait(B, "seat_taken", "");
+    (void)backend_wait(conn, "pgbaton heir % b", 0);
+    instance_mark(B);
+
+    instance_command(B, &told, "history", NULL);
+
+    cr_expect_neq(told.code, 0, "%s", told.out);
+    cr_expect_not_null(strstr(told.err, "statement timeout"), "%s", told.err);
+    /* And the next question has an answer: the session is as it was. */
+    server_do(conn, "DROP POLICY slow ON pgbaton.run; ALTER TABLE pgbaton.run DISABLE ROW LEVEL "
+                    "SECURITY, NO FORCE ROW LEVEL SECURITY");
+    instance_command(B, &told, "history", NULL);
+    cr_expect_eq(told.code, 0, "%s%s", told.out, told.err);
+    cr_expect_eq(instance_logged(B, "seat_lost", ""), 0, "%s", text_tail(B->log));
+    cr_expect_eq(instance_logged(B, "seat_taken", ""), 0, "%s", text_tail(B->log));
+    PQfinish(conn);
+    fleet_check(&fleet);
 }

@@ -265,10 +265,12 @@ static void answered(struct session *s)
     PQclear(q.result);
 }
 
-/* The last result is the answer, but an error is never hidden by what comes after it. */
+/* The last result is the answer, but an error is never hidden by what comes after it, and what was
+ * asked not by the Sync behind it. */
 static void keep_result(struct question *q, PGresult *result)
 {
-    if (q->result != NULL && PQresultStatus(q->result) == PGRES_FATAL_ERROR) {
+    if (q->result != NULL && (PQresultStatus(q->result) == PGRES_FATAL_ERROR ||
+                              PQresultStatus(result) == PGRES_PIPELINE_SYNC)) {
         PQclear(result);
         return;
     }
@@ -286,19 +288,17 @@ static void take_results(struct session *s)
             connection_lost(s);
             return;
         }
+        bool synced = result != NULL && PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+        bool over = s->question.pipelined ? synced : result == NULL;
+
         if (result != NULL) {
             keep_result(&s->question, result);
         }
-        if (s->question.heartbeat && result != NULL &&
-            PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
-            if (PQexitPipelineMode(s->conn) == 0) {
-                connection_lost(s);
-                return;
-            }
-            answered(s);
+        if (over && s->question.pipelined && PQexitPipelineMode(s->conn) == 0) {
+            connection_lost(s);
             return;
         }
-        if (result == NULL) {
+        if (over) {
             answered(s);
             return;
         }
@@ -499,6 +499,29 @@ void session_ask_prepared(struct session *s, const char *statement, int count,
                                          lengths != NULL ? formats : NULL, 0));
 }
 
+/* As one message, which is one transaction up to its Sync: the limit is that transaction's alone,
+ * and the server counts anew for each statement. */
+void session_ask_within(struct session *s, dur_ns statement_limit, const char *sql, int count,
+                        const char *const *values, dur_ns limit,
+                        void (*on_answer)(void *ctx, PGresult *result), void *ctx)
+{
+    char ms[24];
+    const char *const own[] = {ms};
+
+    if (!may_ask(s, limit)) {
+        return;
+    }
+    (void)snprintf(ms, sizeof(ms), "%lld", (long long)(statement_limit / DUR_MS(1)));
+    s->question =
+        (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit, .pipelined = true};
+    question_sent(s,
+                  PQenterPipelineMode(s->conn) == 1 &&
+                      PQsendQueryParams(s->conn, "SELECT set_config('statement_timeout', $1, true)",
+                                        1, NULL, own, NULL, NULL, 0) == 1 &&
+                      PQsendQueryParams(s->conn, sql, count, NULL, values, NULL, NULL, 0) == 1 &&
+                      PQpipelineSync(s->conn) == 1);
+}
+
 void session_heartbeat(struct session *s, dur_ns limit,
                        void (*on_answer)(void *ctx, PGresult *result), void *ctx)
 {
@@ -506,7 +529,7 @@ void session_heartbeat(struct session *s, dur_ns limit,
         return;
     }
     s->question =
-        (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit, .heartbeat = true};
+        (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit, .pipelined = true};
     question_sent(s, PQenterPipelineMode(s->conn) == 1 && PQpipelineSync(s->conn) == 1);
 }
 

@@ -85,6 +85,11 @@ void session_ask(struct session *s, const char *sql, int count, const char *cons
 void session_ask_prepared(struct session *s, const char *statement, int count,
                           const char *const *values, const int *lengths, dur_ns limit,
                           void (*on_answer)(void *ctx, PGresult *result), void *ctx);
+/* session_ask_within - session_ask() for one statement that the server ends by itself after that
+ * time; the limit of the statements after it is what it was. */
+void session_ask_within(struct session *s, dur_ns statement_limit, const char *sql, int count,
+                        const char *const *values, dur_ns limit,
+                        void (*on_answer)(void *ctx, PGresult *result), void *ctx);
 bool session_is_asking(const struct session *s);
 
 /*

@@ -29,7 +29,7 @@ struct question {
     void (*on_answer)(void *ctx, PGresult *result); /* NULL: none is outstanding */
     void *ctx;
     PGresult *result; /* what came so far */
-    bool heartbeat;
+    bool pipelined;   /* its end is the answer to a Sync, not the first NULL */
     dur_ns limit;
 };
 

@@ -12,7 +12,6 @@ enum { PINS_MAX = 32, VALUE_MAX = 32 };
 static const char keepalives_interval[] = "75";
 static const char keepalives_count[] = "9";
 
-#define STATEMENT_LIMIT_PROBE DUR_S(5)
 #define STATEMENT_LIMIT_LEDGER DUR_S(10)
 #define LOCK_LIMIT DUR_S(1)
 #define SLICE_MAX DUR_MS(800)
@@ -52,7 +51,7 @@ static dur_ns statement_limit(const struct settings *wanted)
 {
     switch (wanted->session) {
     case SETTINGS_PROBE:
-        return STATEMENT_LIMIT_PROBE;
+        return SETTINGS_STATEMENT_LIMIT_PROBE;
     case SETTINGS_LOCK:
         return wanted->lease;
     case SETTINGS_LEDGER:

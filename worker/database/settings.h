@@ -13,6 +13,9 @@
 
 #include "common/clock.h"
 
+/* After so long the server ends a statement of the probe. */
+#define SETTINGS_STATEMENT_LIMIT_PROBE DUR_S(5)
+
 enum settings_for { SETTINGS_PROBE, SETTINGS_LOCK, SETTINGS_LEDGER };
 
 struct settings {

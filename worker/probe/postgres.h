@@ -104,6 +104,11 @@ void query_on_notify(struct shell *pg, PGresult *result);
 void postgres_ask(struct shell *pg, const char *sql, int count, const char *const *values,
                   dur_ns limit);
 
+/* postgres_ask_for_people - the same with one statement that nothing of the election waits for: it
+ * may not cost the seat. */
+void postgres_ask_for_people(struct shell *pg, const char *sql, int count,
+                             const char *const *values);
+
 /* The server ends a statement of the probe after 5 s: a silence of more than that is not the
  * server's. */
 #define POSTGRES_LIMIT DUR_S(7)

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "worker/database/connect.h"
 #include "worker/database/schema.h"
+#include "worker/database/settings.h"
 #include "worker/probe/postgres.h"
 #include "worker/probe/witness.h"
 
@@ -401,6 +402,21 @@ void postgres_ask(struct shell *pg, const char *sql, int count, const char *cons
 {
     note_question(pg);
     session_ask(pg->session, sql, count, values, limit, on_answer, pg);
+}
+
+/* No heartbeat is sent while a question is out, and the lease runs on. A third of it leaves time
+ * for the answer, and for a heartbeat that was due when it was asked. */
+void postgres_ask_for_people(struct shell *pg, const char *sql, int count,
+                             const char *const *values)
+{
+    dur_ns most = pg->lease.terms.lease / 3;
+
+    if (!pg->leased || most >= SETTINGS_STATEMENT_LIMIT_PROBE) {
+        postgres_ask(pg, sql, count, values, POSTGRES_LIMIT);
+        return;
+    }
+    note_question(pg);
+    session_ask_within(pg->session, most, sql, count, values, POSTGRES_LIMIT, on_answer, pg);
 }
 
 static void ask_heartbeat(struct shell *pg)

@@ -38,7 +38,7 @@ static bool ask(struct shell *pg, const struct message_query *query)
     struct history_question q;
 
     if (query->kind == QUERY_FLEET) {
-        postgres_ask(pg, fleet_sql, 0, NULL, POSTGRES_LIMIT);
+        postgres_ask_for_people(pg, fleet_sql, 0, NULL);
         return true;
     }
     int rc = history_question(HISTORY_POSTGRES, pg->probe->cfg, query, clock_wall(), &q);
@@ -47,7 +47,7 @@ static bool ask(struct shell *pg, const struct message_query *query)
         return false;
     }
     pg->record = q.record;
-    postgres_ask(pg, q.sql, q.count, q.values, POSTGRES_LIMIT);
+    postgres_ask_for_people(pg, q.sql, q.count, q.values);
     history_release(&q); /* libpq has its own copy of everything */
     return true;
 }
@@ -177,7 +177,7 @@ void query_ask_notify(struct shell *pg)
     const char *values[] = {payload};
 
     (void)snprintf(payload, sizeof(payload), "request %s", pg->probe->cfg->election.name);
-    postgres_ask(pg, "SELECT pg_notify('pgbaton', $1)", 1, values, POSTGRES_LIMIT);
+    postgres_ask_for_people(pg, "SELECT pg_notify('pgbaton', $1)", 1, values);
 }
 
 /* It only wakes: the leader looks now and then by itself. */
