@@ -388,3 +388,60 @@ Test(connecting, a_probe_that_asks_for_a_name_for_ever_is_replaced_and_the_leade
     cr_assert_eq(kill(instance_wait_child(A, "probe", probe.before), SIGKILL), 0);
     find_the_name(&names, dba);
 }
+
+/* One instance at that list of hosts, and a name server that waits so long and never answers. */
+static void begin_at_hosts(struct names *names, const char *hosts, unsigned seconds)
+{
+    fleet_make(&fleet, 1, NULL);
+    names_begin(names, &fleet.dir, seconds, 1);
+    char *dsn = text_format("host=%s port=%u user=baton password=" SERVER_PASSWORD
+                            " dbname=app sslmode=require",
+                            hosts, fleet.pg.port);
+    configure(A, &(struct instance_settings){.dsn = dsn, .jobs = QUICK});
+    free(dsn);
+    instance_start(A, NULL);
+}
+
+Test(connecting, a_name_is_resolved_only_when_the_hosts_before_it_are_of_no_use)
+{
+    static struct names names;
+
+    if (!world_enter()) {
+        cr_skip_test("no namespaces of our own: unshare(2) is not permitted here");
+    }
+    begin_at_hosts(&names, "127.0.0.1,db2.test,db3.test", 1);
+
+    instance_wait(A, "elected", "");
+    cr_expect_not(names_asked(&names));
+    /* The second one's turn comes when the first one is of no use. */
+    instance_mark(A);
+    server_stop(&fleet.pg);
+    names_wait_question(&names);
+    server_resume(&fleet.pg);
+    instance_wait(A, "database_up", "");
+    fleet_check(&fleet);
+}
+
+static bool is_up(void *ctx)
+{
+    (void)ctx;
+    return instance_logged(A, "database_up", "") > 0;
+}
+
+/* Each of them may take as long as one that is resolved alone: in all, longer than a silent probe
+ * may live. */
+Test(connecting, names_that_nobody_answers_for_are_got_over_one_by_one)
+{
+    static struct names names;
+
+    LONG_TEST();
+    if (!world_enter()) {
+        cr_skip_test("no namespaces of our own: unshare(2) is not permitted here");
+    }
+    begin_at_hosts(&names, "db1.test,db2.test,db3.test,127.0.0.1", 30);
+    pid_t probe = instance_wait_child(A, "probe", 0);
+
+    cr_expect(wait_until(is_up, NULL, DUR_S(90) + WAIT_LIMIT), "%s", text_tail(A->log));
+    cr_expect_eq(instance_child(A, "probe"), probe, "%s", text_tail(A->log));
+    fleet_check(&fleet);
+}

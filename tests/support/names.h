@@ -28,4 +28,7 @@ void names_begin(struct names *n, const struct workdir *w, unsigned seconds, uns
 /* names_wait_question - until somebody has asked that server. Ends the test at the limit. */
 void names_wait_question(struct names *n);
 
+/* names_asked - has somebody asked that server? */
+bool names_asked(const struct names *n);
+
 #endif

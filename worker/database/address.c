@@ -104,10 +104,10 @@ int address_split(const char *hosts, const char *hostaddrs, const char *ports,
     return 0;
 }
 
-static bool needs_no_resolver(const struct server_address *address)
+bool address_needs_resolver(const struct server_address *name)
 {
-    return address->hostaddr[0] != '\0' || address->host[0] == '\0' || address->host[0] == '/' ||
-           address->host[0] == '@';
+    return name->hostaddr[0] == '\0' && name->host[0] != '\0' && name->host[0] != '/' &&
+           name->host[0] != '@';
 }
 
 static void add(struct address_list *to, const struct server_address *address)
@@ -139,25 +139,25 @@ static int resolve(const struct server_address *from, struct address_list *to)
     return 0;
 }
 
-static int resolve_all(const struct address_list *names, struct address_list *ret_list,
-                       char *reterr, size_t size)
+/* What there is of these names, in one list; -ENXIO: nothing. */
+static int resolve_all(const struct server_address *names, size_t count,
+                       struct address_list *ret_list, char *reterr, size_t size)
 {
     struct address_list made = {.list = calloc(ADDRESS_MAX, sizeof(*made.list))};
-    int rc = 0;
 
     if (made.list == NULL) {
         (void)snprintf(reterr, size, "out of memory");
         return -ENOMEM;
     }
-    for (size_t i = 0; i < names->count; i++) {
-        if (needs_no_resolver(&names->list[i])) {
-            add(&made, &names->list[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (!address_needs_resolver(&names[i])) {
+            add(&made, &names[i]);
             continue;
         }
-        rc = resolve(&names->list[i], &made);
+        int rc = resolve(&names[i], &made);
         if (rc != 0) {
-            (void)snprintf(reterr, size, "could not resolve host name \"%s\": %s",
-                           names->list[i].host, gai_strerror(rc));
+            (void)snprintf(reterr, size, "could not resolve host name \"%s\": %s", names[i].host,
+                           gai_strerror(rc));
         }
     }
     if (made.count == 0) {
@@ -166,6 +166,12 @@ static int resolve_all(const struct address_list *names, struct address_list *re
     }
     *ret_list = made;
     return 0;
+}
+
+int address_resolve(const struct server_address *name, struct address_list *ret_list, char *reterr,
+                    size_t size)
+{
+    return resolve_all(name, 1, ret_list, reterr, size);
 }
 
 /* libpq says two kinds of "no": to our value, when all the rest could be read, and to the dsn. */
@@ -201,8 +207,7 @@ static int split_conninfo(PGconn *conn, struct address_list *ret_list)
     return rc;
 }
 
-static int enumerate_names(const char *dsn, struct address_list *ret_list, char *reterr,
-                           size_t size)
+static int split_dsn(const char *dsn, struct address_list *ret_list, char *reterr, size_t size)
 {
     const char *keywords[] = {"dbname", "channel_binding", NULL};
     const char *values[] = {dsn, refused_value, NULL};
@@ -227,19 +232,22 @@ static int enumerate_names(const char *dsn, struct address_list *ret_list, char 
     return rc;
 }
 
+int address_names(const char *dsn, struct address_list *ret_list, char *reterr, size_t size)
+{
+    int rc = connect_check_dsn(dsn, reterr, size);
+
+    return rc < 0 ? rc : split_dsn(dsn, ret_list, reterr, size);
+}
+
 int address_enumerate(const char *dsn, struct address_list *ret_list, char *reterr, size_t size)
 {
     struct address_list names;
-    int rc = connect_check_dsn(dsn, reterr, size);
+    int rc = address_names(dsn, &names, reterr, size);
 
     if (rc < 0) {
         return rc;
     }
-    rc = enumerate_names(dsn, &names, reterr, size);
-    if (rc < 0) {
-        return rc;
-    }
-    rc = resolve_all(&names, ret_list, reterr, size);
+    rc = resolve_all(names.list, names.count, ret_list, reterr, size);
     address_list_release(&names);
     return rc;
 }

@@ -227,13 +227,37 @@ static bool begin_candidate(struct session *s)
     return false;
 }
 
+/* The next host's addresses. A name server that is silent keeps nobody from the hosts before it.
+ * False: there is no other host. */
+static bool next_name(struct session *s)
+{
+    while (s->next_name < s->names.count) {
+        const struct server_address *name = &s->names.list[s->next_name++];
+        char text[CONNECT_TEXT_MAX] = "";
+
+        if (s->events.on_resolve != NULL && address_needs_resolver(name)) {
+            s->events.on_resolve(s->events.ctx);
+        }
+        address_list_release(&s->candidates);
+        s->at = 0;
+        if (address_resolve(name, &s->candidates, text, sizeof(text)) == 0) {
+            return true;
+        }
+        s->all_refused = false;
+        remember(s, text);
+    }
+    return false;
+}
+
 static void next_candidate(struct session *s)
 {
-    for (; s->at < s->candidates.count; s->at++) {
-        if (begin_candidate(s)) {
-            return;
+    do {
+        for (; s->at < s->candidates.count; s->at++) {
+            if (begin_candidate(s)) {
+                return;
+            }
         }
-    }
+    } while (next_name(s));
     char text[CONNECT_TEXT_MAX];
 
     memcpy(text, s->text, sizeof(text));
@@ -245,7 +269,7 @@ static void begin(struct session *s)
     char text[CONNECT_TEXT_MAX] = "";
 
     if (s->candidates.count == 0 &&
-        address_enumerate(s->config->database.dsn, &s->candidates, text, sizeof(text)) < 0) {
+        address_names(s->config->database.dsn, &s->names, text, sizeof(text)) < 0) {
         fail(s, SESSION_CONNECT_FAILED, text);
         return;
     }
@@ -450,6 +474,7 @@ void session_close(struct session *s)
     s->closed = true;
     drop_connection(s);
     timer_release(&s->timer);
+    address_list_release(&s->names);
     address_list_release(&s->candidates);
     if (s->callbacks == 0) {
         free(s);

@@ -3,10 +3,10 @@
  * before it is used (DESIGN.md section 3, "The session").
  *
  * Opens asynchronously: tries the candidate addresses in turn, each at most
- * connect_timeout; compares PQbackendPID() with pg_backend_pid() before any
- * SET, so that a pooler is refused; refuses a server in recovery and versions
- * below 14; pins every setting that could end, block or change the session, in
- * one statement, and reads back what matters. Only then it is ready.
+ * connect_timeout, and resolves a name only when its turn comes; compares PQbackendPID() with
+ * pg_backend_pid() before any SET, so that a pooler is refused; refuses a server in recovery and
+ * versions below 14; pins every setting that could end, block or change the session, in one
+ * statement, and reads back what matters. Only then it is ready.
  *
  * Every connection has a notice receiver that keeps SQLSTATE and text: the
  * server's farewell is a notice, not a result.
@@ -41,6 +41,7 @@ struct session_events {
      * allocated, holds its socket until session_close(), and does nothing more. */
     void (*on_failed)(void *ctx, enum session_failure why, const char *text);
     void (*on_notify)(void *ctx, const char *channel, const char *payload); /* may be NULL */
+    void (*on_resolve)(void *ctx); /* a name is resolved now, which may block; may be NULL */
     void *ctx;
 };
 

@@ -15,7 +15,7 @@
 #include "worker/database/session.h"
 
 enum session_state {
-    STATE_BEGINNING,   /* the candidates are not known yet; the timer is due at once */
+    STATE_BEGINNING,   /* the hosts are not known yet; the timer is due at once */
     STATE_CONNECTING,  /* libpq works on the candidate */
     STATE_CHECKING,    /* is it the server itself, and a primary? Nothing was changed in it yet */
     STATE_PINNING,     /* the settings are on their way, and read back */
@@ -46,8 +46,10 @@ struct session {
     PGconn *conn; /* NULL between candidates */
     ev_io io;
     struct timer timer; /* the time limit of what is under way; in FAILED: on_failed is due */
-    struct address_list candidates;
-    size_t at; /* the candidate that is tried, or in use */
+    struct address_list names;
+    size_t next_name;               /* the first one that was not resolved yet */
+    struct address_list candidates; /* the addresses of the name before it */
+    size_t at;                      /* the candidate that is tried, or in use */
     struct question question;
     unsigned identity_try;
 

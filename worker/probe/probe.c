@@ -76,7 +76,7 @@ static void carry_out(struct probe *p, enum seat_action action, enum end_reason 
 {
     switch (action) {
     case SEAT_CONNECT:
-        report_alive(p); /* names may be resolved now, which may take long */
+        report_alive_in_passing(p);
         p->kind->connect(p->shell);
         break;
     case SEAT_LOOK:

@@ -470,6 +470,14 @@ static void on_notify(void *ctx, const char *channel, const char *payload)
     }
 }
 
+/* It may take long, and so may the next one. */
+static void on_resolve(void *ctx)
+{
+    struct shell *pg = ctx;
+
+    report_alive(pg->probe);
+}
+
 static struct shell *postgres_open(struct probe *p)
 {
     struct shell *pg = calloc(1, sizeof(*pg));
@@ -498,7 +506,12 @@ static void postgres_connect(struct shell *pg)
         .role = probe_role(pg->probe),
     };
     const struct session_events events = {
-        .on_ready = on_ready, .on_failed = on_failed, .on_notify = on_notify, .ctx = pg};
+        .on_ready = on_ready,
+        .on_failed = on_failed,
+        .on_notify = on_notify,
+        .on_resolve = on_resolve,
+        .ctx = pg,
+    };
 
     assert(pg->session == NULL);
     pg->session = session_open(pg->probe->child->loop, &options, &events);
