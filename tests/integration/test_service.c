@@ -160,7 +160,8 @@ Test(service, does_not_get_hup)
 Test(service, gets_its_signal_only_when_the_jobs_have_ended)
 {
     workdir_make(&dir);
-    char *job = text_format("[job last]\nschedule = @released\ncommand = echo released >> %s/got\n",
+    char *job = text_format("[job first]\nschedule = @elected\ncommand = true\n"
+                            "[job last]\nschedule = @released\ncommand = echo released >> %s/got\n",
                             dir.path);
     instance_make(&one, &dir, "one", &(struct instance_settings){.dsn = "none", .job = job});
     char *script = text_format("trap 'echo term >> %s/got; exit 0' TERM; echo ready >> %s/got;"
@@ -169,7 +170,8 @@ Test(service, gets_its_signal_only_when_the_jobs_have_ended)
     const char *const words[] = {"--", "/bin/sh", "-c", script, NULL};
     instance_start(&one, words);
     wait_for_line("got", "ready");
-    instance_wait(&one, "elected", "");
+    instance_wait(&one, "job_ended",
+                  "job=first"); /* a term whose jobs never began has no last one */
 
     program_signal(&one.supervisor, SIGTERM);
 
