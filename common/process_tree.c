@@ -390,27 +390,9 @@ int process_living_below(pid_t root, struct pid_set *ret_set)
     return find_all_below(root, false, 1, ret_set);
 }
 
-bool process_is_older(pid_t pid, mono_ns than)
+/* As read_process(), for who asks of a single one. */
+static int read_one(pid_t pid, struct process *ret)
 {
-    dur_ns tick = DUR_S(1) / sysconf(_SC_CLK_TCK);
-    struct process p;
-    char name[16];
-    int proc = open_proc();
-
-    if (proc < 0) {
-        return false;
-    }
-    (void)snprintf(name, sizeof(name), "%d", (int)pid);
-    int rc = read_process(proc, name, &p);
-    (void)close(proc);
-    return rc == 0 && p.started <= (unsigned long long)(than / tick);
-}
-
-/* Does this process count as ours? 0; -ESRCH (gone); -ECHILD (below somebody else); other negative
- * errno. tree NULL: everybody's does. */
-static int check_parent(pid_t pid, const struct pid_set *tree)
-{
-    struct process p;
     char name[16];
     int proc = open_proc();
 
@@ -418,9 +400,26 @@ static int check_parent(pid_t pid, const struct pid_set *tree)
         return proc;
     }
     (void)snprintf(name, sizeof(name), "%d", (int)pid);
-    int rc = read_process(proc, name, &p);
-
+    int rc = read_process(proc, name, ret);
     (void)close(proc);
+    return rc;
+}
+
+bool process_is_older(pid_t pid, mono_ns than)
+{
+    dur_ns tick = DUR_S(1) / sysconf(_SC_CLK_TCK);
+    struct process p;
+
+    return read_one(pid, &p) == 0 && p.started <= (unsigned long long)(than / tick);
+}
+
+/* Does this process count as ours? 0; -ESRCH (gone); -ECHILD (below somebody else); other negative
+ * errno. tree NULL: everybody's does. */
+static int check_parent(pid_t pid, const struct pid_set *tree)
+{
+    struct process p;
+    int rc = read_one(pid, &p);
+
     if (rc < 0) {
         return rc;
     }
