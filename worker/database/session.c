@@ -150,7 +150,7 @@ static bool flush(struct session *s)
     return true;
 }
 
-static void question_sent(struct session *s, int sent)
+void session_question_sent(struct session *s, int sent)
 {
     if (sent == 0) {
         connection_lost(s);
@@ -168,7 +168,7 @@ void session_set_up_ask(struct session *s, const char *sql,
                         void (*on_answer)(void *ctx, PGresult *result))
 {
     s->question = (struct question){.on_answer = on_answer, .ctx = s};
-    question_sent(s, PQsendQuery(s->conn, sql));
+    session_question_sent(s, PQsendQuery(s->conn, sql));
 }
 
 void session_is_set_up(struct session *s)
@@ -479,83 +479,6 @@ void session_close(struct session *s)
     if (s->callbacks == 0) {
         free(s);
     }
-}
-
-/* False: nothing can be sent any more, and on_failed is on its way. */
-static bool may_ask(const struct session *s, dur_ns limit)
-{
-    assert(limit > 0);
-    assert(!session_is_asking(s));
-    if (s->state == STATE_FAILED) {
-        return false;
-    }
-    assert(s->state == STATE_READY);
-    return true;
-}
-
-void session_ask(struct session *s, const char *sql, int count, const char *const *values,
-                 dur_ns limit, void (*on_answer)(void *ctx, PGresult *result), void *ctx)
-{
-    if (!may_ask(s, limit)) {
-        return;
-    }
-    s->question = (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit};
-    int sent = count == 0 ? PQsendQuery(s->conn, sql)
-                          : PQsendQueryParams(s->conn, sql, count, NULL, values, NULL, NULL, 0);
-
-    question_sent(s, sent);
-}
-
-void session_ask_prepared(struct session *s, const char *statement, int count,
-                          const char *const *values, const int *lengths, dur_ns limit,
-                          void (*on_answer)(void *ctx, PGresult *result), void *ctx)
-{
-    int formats[SESSION_PARAMETERS_MAX];
-
-    assert(count <= SESSION_PARAMETERS_MAX);
-    if (!may_ask(s, limit)) {
-        return;
-    }
-    for (int i = 0; i < count; i++) {
-        formats[i] = lengths != NULL ? 1 : 0;
-    }
-    s->question = (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit};
-    question_sent(s, PQsendQueryPrepared(s->conn, statement, count, values, lengths,
-                                         lengths != NULL ? formats : NULL, 0));
-}
-
-/* As one message, which is one transaction up to its Sync: the limit is that transaction's alone,
- * and the server counts anew for each statement. */
-void session_ask_within(struct session *s, dur_ns statement_limit, const char *sql, int count,
-                        const char *const *values, dur_ns limit,
-                        void (*on_answer)(void *ctx, PGresult *result), void *ctx)
-{
-    char ms[24];
-    const char *const own[] = {ms};
-
-    if (!may_ask(s, limit)) {
-        return;
-    }
-    (void)snprintf(ms, sizeof(ms), "%lld", (long long)(statement_limit / DUR_MS(1)));
-    s->question =
-        (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit, .pipelined = true};
-    question_sent(s,
-                  PQenterPipelineMode(s->conn) == 1 &&
-                      PQsendQueryParams(s->conn, "SELECT set_config('statement_timeout', $1, true)",
-                                        1, NULL, own, NULL, NULL, 0) == 1 &&
-                      PQsendQueryParams(s->conn, sql, count, NULL, values, NULL, NULL, 0) == 1 &&
-                      PQpipelineSync(s->conn) == 1);
-}
-
-void session_heartbeat(struct session *s, dur_ns limit,
-                       void (*on_answer)(void *ctx, PGresult *result), void *ctx)
-{
-    if (!may_ask(s, limit)) {
-        return;
-    }
-    s->question =
-        (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit, .pipelined = true};
-    question_sent(s, PQenterPipelineMode(s->conn) == 1 && PQpipelineSync(s->conn) == 1);
 }
 
 bool session_is_asking(const struct session *s)

@@ -75,6 +75,9 @@ void session_set_up(struct session *s);
 void session_set_up_ask(struct session *s, const char *sql,
                         void (*on_answer)(void *ctx, PGresult *result));
 void session_is_set_up(struct session *s);
+/* session_question_sent - s->question was given to libpq; 0: libpq did not take it, and the
+ * connection is lost. */
+void session_question_sent(struct session *s, int sent);
 void session_candidate_failed(struct session *s, const char *text);
 void session_candidate_refused(struct session *s, const char *text); /* it must not be used */
 
