@@ -129,6 +129,7 @@ void child_enter(struct child *c, const int *keep, size_t keep_count)
 static struct {
     char *start; /* NULL: child_title_init was not called, or had no memory */
     size_t size;
+    char **environment; /* our copy: setenv(3) makes another one, and leaves this one to us */
 } title;
 
 static void free_strings(char **strings)
@@ -181,7 +182,7 @@ void child_title_init(int argc, char **argv)
         free_strings(new_argv);
         return;
     }
-    environ = new_environ;
+    title.environment = environ = new_environ;
     memcpy(argv, new_argv, sizeof(*argv) * (size_t)argc);
     free(new_argv); /* the strings live on in argv */
     title.start = start;

@@ -214,6 +214,7 @@ static void prepare_log(const char *secret)
                                               .pgbaton = sections,
                                               .job = "[job a]\nschedule = manual\n"
                                                      "command = true\n"});
+    one.environment = as_root;
     free(sections);
     free(logs);
 }
