@@ -34,8 +34,9 @@ static void put(struct list *list, char *word)
         list->out_of_memory = true;
         return;
     }
+    size_t length = name_length(word) + 1;
     for (size_t i = 0; i < list->count; i++) {
-        if (strncmp(list->words[i], word, name_length(word) + 1) == 0) {
+        if (strncmp(list->words[i], word, length) == 0) {
             free(list->words[i]);
             list->words[i] = word;
             return;
