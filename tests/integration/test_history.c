@@ -159,7 +159,7 @@ Test(history, shows_the_terms_of_leadership)
     json_decref(terms);
     instance_command(B, &told, "history", "--terms", "--limit", "1", NULL);
     cr_expect_not_null(strstr(told.out, "1.2"), "%s", told.out);
-    cr_expect_null(strstr(told.out, "1.1"), "%s", told.out);
+    cr_expect_null(strstr(told.out, "1.1  "), "%s", told.out); /* a time may end in 1.1 */
     PQfinish(conn);
     fleet_check(&fleet);
 }
