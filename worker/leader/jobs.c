@@ -367,7 +367,11 @@ void jobs_arm(struct jobs *jobs)
     wake = earlier(wake, jobs_ask_next(jobs));
     if (jobs->ending == ENDING_DRAIN && !jobs->sweeping && jobs->running == 0) {
         wake = earlier(wake, jobs->over_by - SCHEDULER_KILL_MARGIN);
-        wake = earlier(wake, jobs_gives_up_asking_at(jobs));
+        mono_ns given_up_at = jobs_gives_up_asking_at(jobs);
+
+        if (given_up_at > clock_now()) { /* after it only hooks are waited for, which tell */
+            wake = earlier(wake, given_up_at);
+        }
     }
     if (may_go_on(jobs)) {
         wake = 0;

@@ -191,8 +191,8 @@ void jobs_take_state(struct jobs *jobs, const struct ledger_state *state)
     if (jobs->scheduler.phase != SCHEDULER_LEADING) {
         return; /* it is over, or nearly so */
     }
-    if (!jobs->asking
-             .loaded) { /* later in a term we know better: our own change may be unwritten */
+    /* Later in a term we know better: our own change may not be written yet. */
+    if (!jobs->asking.loaded) {
         scheduler_pause(&jobs->scheduler, NULL, all != NULL && all->paused, clock_now());
     }
     for (size_t i = 0; i < state->run_count; i++) {
