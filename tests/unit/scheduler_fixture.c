@@ -93,13 +93,14 @@ static void make(struct plan *p, const struct scheduler_decision *d)
         .origin = d->origin,
         .stage = RUN_ASKED,
         .made_up = d->made_up,
+        .in_time = d->in_time,
         .settled = true,
     };
 
     p->last_made = plan_add(p, (size_t)(d->job - p->jobs), &about);
     p->run = p->last_made;
     if (!p->slow) {
-        scheduler_granted(&p->s, p->last_made);
+        scheduler_granted(&p->s, p->last_made, p->wall);
     }
 }
 
@@ -124,7 +125,7 @@ struct scheduler_decision plan_next(struct plan *p)
         break;
     case SCHEDULER_PROMOTE:
         if (!p->slow) {
-            scheduler_granted(&p->s, d.run);
+            scheduler_granted(&p->s, d.run, p->wall);
         }
         break;
     case SCHEDULER_DROP:

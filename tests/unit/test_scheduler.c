@@ -117,10 +117,10 @@ Test(scheduler, a_service_comes_back_whatever_became_of_its_run)
     scheduler_remove(&p.s, p.last_made);
     plan_expect(&p, "one that was taken", 0, SCHEDULER_TICK);
     cr_expect_eq(scheduler_cancel(&p.s, &p.jobs[0], p.mono), 1);
-    scheduler_granted(&p.s, p.last_made);
+    scheduler_granted(&p.s, p.last_made, p.wall);
     plan_expect(&p, "one that was cancelled before it was granted", 0, SCHEDULER_DROP);
     plan_expect(&p, "", 0, SCHEDULER_TICK);
-    scheduler_granted(&p.s, p.last_made);
+    scheduler_granted(&p.s, p.last_made, p.wall);
     plan_expect(&p, "", 0, SCHEDULER_START);
     cr_expect_eq(scheduler_cancel(&p.s, &p.jobs[0], p.mono), 1);
     plan_expect(&p, "one that was cancelled while it ran", 0, SCHEDULER_TERM);
@@ -271,7 +271,7 @@ Test(scheduler, a_service_that_is_resumed_before_it_was_granted_has_one_run)
     scheduler_pause(&p.s, &p.jobs[0], true, p.mono);
     scheduler_pause(&p.s, &p.jobs[0], false, p.mono);
     plan_expect_nothing(&p, "one is enough");
-    scheduler_granted(&p.s, p.last_made);
+    scheduler_granted(&p.s, p.last_made, p.wall);
     plan_expect(&p, "that one", 0, SCHEDULER_START);
     plan_expect_nothing(&p, "alone");
     plan_release(&p);
@@ -324,7 +324,7 @@ Test(scheduler, what_is_due_next_has_an_instant_also_where_it_is_looked_at_at_on
     cr_expect_eq(second, p.wall + DUR_MS(500));
     plan_expect(&p, "claimed ahead", 0, SCHEDULER_TICK);
     cr_expect_eq(scheduler_next_due(&p.s), second + DUR_S(1));
-    scheduler_granted(&p.s, p.last_made);
+    scheduler_granted(&p.s, p.last_made, p.wall);
     cr_expect_eq(scheduler_next_due(&p.s), second, "it is to be started");
     cr_expect_eq(scheduler_cancel(&p.s, &p.jobs[0], p.mono), 1);
     cr_expect_eq(scheduler_next_due(&p.s), second, "it is to be dropped");
@@ -454,7 +454,7 @@ Test(scheduler, what_a_removed_job_has_waiting_is_dropped)
     plan_replace(&p);
     scheduler_define(&p.s, &p.jobs[0], true, p.wall, p.mono);
     plan_expect_nothing(&p, "the ledger's answer is waited for");
-    scheduler_granted(&p.s, p.last_made);
+    scheduler_granted(&p.s, p.last_made, p.wall);
     struct scheduler_decision d = plan_expect(&p, "dropped", 0, SCHEDULER_DROP);
     cr_expect_eq(d.outcome, OUTCOME_CANCELLED);
     cr_expect_str_eq(d.reason, "removed");

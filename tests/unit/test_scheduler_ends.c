@@ -171,7 +171,7 @@ static struct scheduler_run *in_stage(struct plan *p, enum run_stage stage)
     }
     struct scheduler_run *run = plan_add(p, 0, &about);
     if (stage == RUN_GRANTED) {
-        scheduler_granted(&p->s, run);
+        scheduler_granted(&p->s, run, p->wall);
     }
     return run;
 }
@@ -194,7 +194,7 @@ Test(scheduler_ends, what_has_not_started_is_handed_over)
             drain(&p, forever, forever + DUR_S(1));
             if (stages[i] == RUN_ASKED) {
                 plan_expect_nothing(&p, "nobody knows whether it is ours");
-                scheduler_granted(&p.s, run);
+                scheduler_granted(&p.s, run, p.wall);
             }
             struct scheduler_decision d = plan_expect(&p, "handed over", 0, SCHEDULER_HAND_OVER);
             cr_expect_eq(d.run, run);

@@ -249,6 +249,7 @@ static enum scheduler_verdict decide(void)
                                               .origin = d.origin,
                                               .stage = RUN_ASKED,
                                               .made_up = d.made_up,
+                                              .in_time = d.in_time,
                                               .settled = true};
         account(&d);
         asked(plan_add(&m.p, (size_t)(d.job - m.p.jobs), &about), true);
@@ -278,6 +279,9 @@ static enum scheduler_verdict decide(void)
         asked(d.run, true);
         break;
     case SCHEDULER_DROP:
+        MUST(d.outcome != OUTCOME_MISSED || d.run->in_time, "what is made up for is missed again");
+        scheduler_remove(&m.p.s, d.run);
+        break;
     case SCHEDULER_HAND_OVER:
         scheduler_remove(&m.p.s, d.run);
         break;
@@ -344,7 +348,7 @@ static void happens_to_a_run(void)
         if (one_in(12)) {
             scheduler_remove(&m.p.s, run); /* taken */
         } else {
-            scheduler_granted(&m.p.s, run);
+            scheduler_granted(&m.p.s, run, m.p.wall);
         }
     } else if (!run->settled) {
         scheduler_settled(&m.p.s, run);

@@ -97,7 +97,7 @@ Test(scheduler_runs, a_retry_a_rerun_and_what_is_made_up_for_wait_instead_of_bei
                                               .stage = RUN_ASKED,
                                               .made_up = cases[i].made_up,
                                               .settled = true};
-        scheduler_granted(&p.s, plan_add(&p, 0, &about));
+        scheduler_granted(&p.s, plan_add(&p, 0, &about), p.wall);
         plan_expect(&p, cases[i].title, 0, cases[i].verdict);
         plan_release(&p);
     }

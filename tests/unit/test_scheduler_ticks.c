@@ -35,8 +35,94 @@ Test(scheduler_ticks, one_that_is_granted_late_starts_at_once)
     plan_expect(&p, "asked", 0, SCHEDULER_TICK);
     plan_pass(&p, DUR_MS(900));
     plan_expect_nothing(&p, "not granted, not started");
-    scheduler_granted(&p.s, p.last_made);
+    scheduler_granted(&p.s, p.last_made, p.wall);
     plan_expect(&p, "granted", 0, SCHEDULER_START);
+    plan_release(&p);
+}
+
+/* The first tick is asked for, and the ledger is away, or only slow, until so much later. */
+static struct scheduler_decision granted_after(struct plan *p, dur_ns length, bool away)
+{
+    p->slow = true;
+    plan_begin(p);
+    plan_expect(p, "asked", 0, SCHEDULER_TICK);
+    struct scheduler_run *run = p->last_made;
+
+    if (away) {
+        scheduler_ledger(&p->s, false, p->wall);
+    }
+    plan_pass(p, length);
+    if (away) {
+        scheduler_ledger(&p->s, true, p->wall);
+    }
+    scheduler_granted(&p->s, run, p->wall);
+    struct scheduler_decision d = plan_next(p);
+    cr_assert_eq(d.run, run);
+    return d;
+}
+
+Test(scheduler_ticks, of_one_that_the_ledger_held_back_the_policy_decides)
+{
+    static const struct {
+        const char *title;
+        enum job_missed missed;
+        dur_ns every;
+        dur_ns after;
+        dur_ns window;
+        bool away;
+        const char *reason; /* NULL: it starts */
+    } cases[] = {
+        {"late, and not to be made up for", MISSED_SKIP, 1, 5, 60, true, "no ledger"},
+        {"late, and a later one is due", MISSED_ONCE, 1, 5, 60, true, "no ledger"},
+        {"late, and none is due since", MISSED_ONCE, 10, 5, 60, true, NULL},
+        {"late, and each is made up for", MISSED_ALL, 1, 5, 60, true, NULL},
+        {"too late to be made up for", MISSED_ALL, 1, 5, 3, true, "window"},
+        {"in time all the same", MISSED_SKIP, 1, 2, 60, true, NULL},
+        {"late by what we ourselves had to do", MISSED_SKIP, 1, 5, 60, false, NULL},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct plan p = plan_made(1);
+
+        p.jobs[0].policy.missed = cases[i].missed;
+        p.jobs[0].policy.missed_window = DUR_S(cases[i].window);
+        p.jobs[0].schedule.every = DUR_S(cases[i].every);
+        p.wall = DUR_S(1000) - DUR_MS(500); /* on both grids the next instant is this one */
+        struct scheduler_decision d = granted_after(&p, DUR_S(cases[i].after), cases[i].away);
+        if (cases[i].reason == NULL) {
+            cr_expect_eq(d.verdict, SCHEDULER_START, "%s", cases[i].title);
+            cr_expect_eq(d.run->made_up, cases[i].missed == MISSED_ALL, "%s", cases[i].title);
+        } else {
+            cr_expect_eq(d.verdict, SCHEDULER_DROP, "%s", cases[i].title);
+            cr_expect_eq(d.outcome, OUTCOME_MISSED, "%s", cases[i].title);
+            cr_expect_str_eq(d.reason, cases[i].reason, "%s", cases[i].title);
+        }
+        plan_release(&p);
+    }
+}
+
+/* It is late whenever it is granted: that it is made up for was decided before. */
+Test(scheduler_ticks, one_that_is_made_up_for_is_not_missed_again)
+{
+    struct plan p = plan_made(1);
+
+    p.jobs[0].policy.missed = MISSED_ONCE;
+    p.jobs[0].policy.missed_window = DUR_S(60);
+    p.slow = true;
+    plan_begin(&p);
+    scheduler_ledger(&p.s, false, p.wall);
+    plan_pass(&p, DUR_S(10));
+    scheduler_ledger(&p.s, true, p.wall);
+    while (plan_next(&p).verdict != SCHEDULER_TICK) {
+    }
+    struct scheduler_run *run = p.last_made;
+    plan_pass(&p, DUR_S(3));
+    scheduler_ledger(&p.s, false, p.wall);
+    scheduler_ledger(&p.s, true, p.wall);
+    scheduler_granted(&p.s, run, p.wall);
+    struct scheduler_decision d = plan_next(&p);
+    cr_expect_eq(d.verdict, SCHEDULER_START);
+    cr_expect_eq(d.run, run);
     plan_release(&p);
 }
 
@@ -289,7 +375,7 @@ Test(scheduler_ticks, ten_thousand_jobs_come_in_the_order_of_their_instants)
             struct scheduler_run *run = &p.runs[d.job - p.jobs];
 
             scheduler_add(&p.s, run, d.job, &about, run);
-            scheduler_granted(&p.s, run);
+            scheduler_granted(&p.s, run, p.wall);
             break;
         }
         default:

@@ -2,8 +2,9 @@
  * job.h - what the files of the jobs share; nobody else includes it. jobs.c
  * carries decisions out, jobs_configure.c has the table of jobs, jobs_ticks.c
  * what becomes of a tick, jobs_ends.c what is written of its end, jobs_stop.c the ends of
- * processes, jobs_load.c what the terms before have left, jobs_requests.c what people ask for, and
- * jobs_ledger.c what is asked of the ledger, one question after the other.
+ * processes, jobs_load.c what the terms before have left, jobs_requests.c what people ask for,
+ * jobs_ledger.c what is asked of the ledger, one question after the other, and jobs_answers.c what
+ * becomes of its answers.
  *
  * Runs in: worker.
  */
@@ -144,6 +145,8 @@ struct asking {
     bool ready;
     bool loaded;            /* the state of the jobs, in this term */
     enum question question; /* the one that is not answered yet */
+    mono_ns asked_at;       /* when it was asked */
+    bool silent;            /* it is not answered for so long that ticks are not to wait for it */
     enum question before;   /* so that neither claims nor writes starve the others */
     bool load_wanted;
     bool requests_wanted;
@@ -330,7 +333,11 @@ mono_ns jobs_ask_next(const struct jobs *jobs); /* when there may be something t
 /* jobs_claims_wait - is there a tick whose claim is not answered? */
 bool jobs_claims_wait(const struct jobs *jobs);
 bool jobs_asked_all(const struct jobs *jobs); /* nothing waits to be written, or to be answered */
+bool jobs_has_to_write(const struct asking *a);
 mono_ns jobs_gives_up_asking_at(const struct jobs *jobs); /* MONO_NEVER: it has not failed */
+
+/* jobs_answers.c */
+void jobs_mind_silence(struct jobs *jobs, mono_ns now); /* is a question unanswered for too long? */
 
 /* jobs_stop.c */
 void jobs_carry_out_term(struct jobs *jobs, struct tick *tick);

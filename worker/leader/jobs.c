@@ -324,6 +324,7 @@ static void turn(struct jobs *jobs)
 {
     unsigned left = DECISIONS_A_TURN;
 
+    jobs_mind_silence(jobs, clock_now());
     while (left > 0 && decide(jobs) == WENT_ON) {
         left--;
     }

@@ -99,6 +99,7 @@ void jobs_carry_out_tick(struct jobs *jobs, const struct scheduler_decision *dec
         .origin = decision->origin,
         .stage = RUN_ASKED,
         .made_up = decision->made_up,
+        .in_time = decision->in_time,
         .settled = true,
     };
 
@@ -183,9 +184,10 @@ void jobs_carry_out_drop(struct jobs *jobs, struct tick *tick, enum outcome outc
     change->is.ended_at = clock_wall();
     job->closed++;
     job->board.skips++;
-    log_warn("job_skipped", "job=%s run=%s scheduled_at=%s outcome=%s reason=%s",
-             log_text(job->board.name).is, tick->id, instant_text(tick->plan.scheduled_at).is,
-             outcome_name(outcome), log_text(reason).is);
+    log_warn(outcome == OUTCOME_MISSED ? "job_missed" : "job_skipped",
+             "job=%s run=%s scheduled_at=%s outcome=%s reason=%s", log_text(job->board.name).is,
+             tick->id, instant_text(tick->plan.scheduled_at).is, outcome_name(outcome),
+             log_text(reason).is);
     jobs_drop_tick(jobs, tick);
     jobs_show(jobs, job);
 }

@@ -171,10 +171,12 @@ struct scheduler_run {
     unsigned attempt;
     enum run_origin origin;
     enum run_stage stage;
-    bool made_up; /* one of several missed ticks: it waits for the one before */
-    bool settled; /* the ledger has been told all there is to tell of it */
-    bool told;    /* WAITING: so has why it waits */
-    bool holds;   /* counts for overlap, mutex and max_running */
+    bool made_up;       /* one of several missed ticks: it waits for the one before */
+    bool in_time;       /* its claim was asked for when it was due, not made up for afterwards */
+    const char *missed; /* why it comes too late to be run; NULL: it does not */
+    bool settled;       /* the ledger has been told all there is to tell of it */
+    bool told;          /* WAITING: so has why it waits */
+    bool holds;         /* counts for overlap, mutex and max_running */
     bool is_service;
     bool at_release;      /* made when the term ended: of a @released job */
     bool unwanted;        /* to be dropped, whatever else */
@@ -246,6 +248,7 @@ struct scheduler_decision {
     uint64_t count;            /* RECORD */
     enum run_origin origin;    /* TICK */
     bool made_up;              /* TICK */
+    bool in_time;              /* TICK: it is no missed one */
     enum outcome outcome;      /* RECORD, DROP */
     const char *reason;        /* RECORD, WAIT, DROP; static */
 };
@@ -330,6 +333,7 @@ struct scheduler_about {
     enum run_origin origin;
     enum run_stage stage; /* ASKED, WAITING or DELAYED */
     bool made_up;
+    bool in_time;
     bool settled;   /* its row is in the ledger as that */
     wall_ns due_at; /* DELAYED: not before; of others only for the record */
 };
@@ -338,7 +342,9 @@ struct scheduler_about {
  * scheduler_ended(). */
 void scheduler_add(struct scheduler *s, struct scheduler_run *run, struct scheduler_job *job,
                    const struct scheduler_about *about, void *owner);
-void scheduler_granted(struct scheduler *s, struct scheduler_run *run);
+/* scheduler_granted - it is ours. A tick whose grant the ledger held back until it was late is a
+ * missed one: of that its job's policy decides. */
+void scheduler_granted(struct scheduler *s, struct scheduler_run *run, wall_ns wall);
 void scheduler_settled(struct scheduler *s, struct scheduler_run *run);
 
 /* scheduler_remove - it never started, or somebody else has it. */

@@ -120,6 +120,7 @@ void scheduler_add(struct scheduler *s, struct scheduler_run *run, struct schedu
         .origin = about->origin,
         .stage = about->stage,
         .made_up = about->made_up,
+        .in_time = about->in_time,
         .settled = about->settled,
         .told = about->settled,
         .is_service = about->origin == ORIGIN_SERVICE,
@@ -175,11 +176,39 @@ static bool may_start(const struct scheduler *s, const struct scheduler_run *run
                                              run->job->schedule.kind == SCHEDULE_RELEASED);
 }
 
-void scheduler_granted(struct scheduler *s, struct scheduler_run *run)
+/* The ledger was away, and answers so late that the tick would be a missed one, had it been asked
+ * for only now. A promoted run waited for something else. */
+static bool was_held_back(const struct scheduler *s, const struct scheduler_run *run, wall_ns wall)
+{
+    bool by_ledger = !s->ledger_up || run->scheduled_at <= s->no_ledger_until;
+
+    return run->in_time && !run->holds && by_ledger && wall - run->scheduled_at > SCHEDULER_LATE;
+}
+
+/* NULL: it is run all the same, as gap.c would. */
+static const char *missed_by_policy(const struct scheduler_job *job, wall_ns tick, wall_ns wall)
+{
+    bool once = job->policy.missed == MISSED_ONCE;
+
+    if (wall - tick > job->policy.missed_window) {
+        return "window";
+    }
+    if (job->policy.missed == MISSED_SKIP ||
+        (once && schedule_next(&job->schedule, tick) <= wall)) {
+        return "no ledger";
+    }
+    return NULL;
+}
+
+void scheduler_granted(struct scheduler *s, struct scheduler_run *run, wall_ns wall)
 {
     bool at_once = run->unwanted || !may_start(s, run);
 
     assert(run->stage == RUN_ASKED);
+    if (was_held_back(s, run, wall)) {
+        run->missed = missed_by_policy(run->job, run->scheduled_at, wall);
+        run->made_up = run->job->policy.missed == MISSED_ALL;
+    }
     run->stage = RUN_GRANTED;
     heap_put(&s->starts, &run->start, at_once ? INT64_MIN : run->scheduled_at);
 }
@@ -340,6 +369,9 @@ struct scheduler_decision scheduler_come_to(struct scheduler *s, struct schedule
     if (!may_start(s, run)) {
         return (struct scheduler_decision){
             .verdict = SCHEDULER_HAND_OVER, .job = run->job, .run = run};
+    }
+    if (run->stage == RUN_GRANTED && run->missed != NULL) {
+        return drop(run, OUTCOME_MISSED, run->missed);
     }
     if (run->stage == RUN_GRANTED) {
         return admit(s, run, mono);

@@ -128,6 +128,7 @@ static struct scheduler_decision tick(struct scheduler *s, struct scheduler_job 
         .scheduled_at = job->next_tick,
         .last_at = job->next_tick,
         .count = 1,
+        .in_time = true,
     };
 
     assert(job->next_tick > job->last_tick); /* a tick is never repeated, whatever the clock did */
