@@ -38,6 +38,12 @@ struct board_child {
     mono_ns started_at;
 };
 
+/* What kept this instance from leading, when it could have; at 0: nothing, or it has led since. */
+struct board_failure {
+    wall_ns at;
+    char text[REASON_MAX];
+};
+
 /* Written by the supervisor. */
 struct board_supervisor {
     uint32_t role; /* enum board_role */
@@ -57,6 +63,7 @@ struct board_supervisor {
     uint32_t reloads_failed;
     char containment[64]; /* which containment of jobs is in force */
     char instance[INSTANCE_MAX];
+    struct board_failure term_failure;
     struct board_child children[CHILD_SLOT_COUNT];
 };
 

@@ -55,6 +55,7 @@ static void fill(const struct supervisor *s, struct board_supervisor *b)
     b->reloads_failed = s->reload.failed;
     (void)snprintf(b->containment, sizeof(b->containment), "%s", containment());
     (void)snprintf(b->instance, sizeof(b->instance), "%s", s->config->pgbaton.instance);
+    b->term_failure = s->term_failure;
     fill_children(s, b);
 }
 

@@ -89,6 +89,7 @@ static void announce(struct supervisor *s)
     s->role_since = clock_wall();
     if (e->state == ELECTION_LEADER) {
         s->elections++;
+        s->term_failure = (struct board_failure){.at = 0};
     }
     log_info("role", "role=%s was=%s election=%s instance=%s turn=%" PRIu64 " epoch=%s reason=%s",
              election_state_name(e->state), election_state_name(s->announced),

@@ -208,6 +208,10 @@ static void on_ended(struct supervisor *s, struct arrival *in)
         type = ELECTION_RELEASED;
     }
     bool known = ended->reason < END_REASON_COUNT;
+    if (type == ELECTION_CAMPAIGN_FAILED && ended->reason == END_TERM_FAILED) {
+        s->term_failure.at = clock_wall();
+        (void)snprintf(s->term_failure.text, sizeof(s->term_failure.text), "%s", ended->text);
+    }
     deeds_election(s, &(struct election_event){
                           .type = type,
                           .turn = ended->turn,

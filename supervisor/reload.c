@@ -112,6 +112,7 @@ int reload_adopt(struct supervisor *s, struct config *next)
     s->config_stripped_fd = without;
     s->config = next;
     s->reload.loaded_at = clock_wall();
+    s->term_failure = (struct board_failure){.at = 0}; /* it may have been mended by that */
     log_threshold(next->pgbaton.log_level);
     if (!deeds_terms(next).has_probe) {
         log_warn("no_election", "reason=%s effect=%s",

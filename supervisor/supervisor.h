@@ -82,6 +82,7 @@ struct supervisor {
     struct epoch seen; /* the latest epoch of this election that this instance has seen */
     int lock_fd;       /* duplicate of the lock socket, or -1 */
     uint64_t elections;
+    struct board_failure term_failure;
     bool heir_waits; /* another instance holds the seat, by the probe's last word */
     bool clock_wrong;
 

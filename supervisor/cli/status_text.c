@@ -306,6 +306,8 @@ static void print_jobs(FILE *to, const json_t *document)
     size_t i;
     json_t *job;
 
+    bool has_run = false;
+
     if (json_array_size(jobs) == 0) {
         return;
     }
@@ -315,10 +317,14 @@ static void print_jobs(FILE *to, const json_t *document)
     json_array_foreach(jobs, i, job)
     {
         add_job(&table, job);
+        has_run = has_run || integer_of(job, "runs") > 0;
     }
     (void)fputc('\n', to);
     table_print(&table, to);
     table_release(&table);
+    if (has_run && !json_is_true(json_object_get(document, "leads"))) {
+        (void)fputs("\n  runs of this instance's own terms; `pgbaton jobs` has those of all\n", to);
+    }
 }
 
 static void print_warnings(FILE *to, const json_t *document)

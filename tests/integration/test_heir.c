@@ -229,6 +229,18 @@ Test(heir, a_term_that_others_keep_from_being_opened_is_given_up)
 }
 
 /* Somebody wrote into our tables: no crash, one sentence. */
+static bool says_that_it_failed(void *ctx)
+{
+    (void)ctx;
+    return instance_is_warned(A, "term_failed");
+}
+
+static bool says_no_more_of_it(void *ctx)
+{
+    (void)ctx;
+    return instance_leads(A) && !instance_is_warned(A, "term_failed");
+}
+
 Test(heir, an_epoch_that_nobody_counted_up_to_is_named)
 {
     fleet_make(&fleet, 1, &short_lease);
@@ -240,9 +252,11 @@ Test(heir, an_epoch_that_nobody_counted_up_to_is_named)
     instance_mark(A);
     instance_start(A, NULL);
     instance_wait(A, "term_failed", "after which none can come");
+    cr_expect(wait_until(says_that_it_failed, NULL, WAIT_LIMIT), "status does not tell");
     cr_expect_eq(instance_logged(A, "child_exited", ""), 0, "the worker lives");
     server_do(conn, "UPDATE pgbaton.election SET number = 7");
     instance_wait(A, "elected", "epoch=1.8");
+    cr_expect(wait_until(says_no_more_of_it, NULL, WAIT_LIMIT), "it leads");
     PQfinish(conn);
 }
 

@@ -17,23 +17,6 @@ static struct outcome told;
 #define A (&fleet.member[0])
 #define B (&fleet.member[1])
 
-static bool is_warned(const struct instance *i, const char *name)
-{
-    json_t *status = instance_status(i);
-    bool found = false;
-    size_t at;
-    json_t *warning;
-
-    json_array_foreach(json_object_get(status, "warnings"), at, warning)
-    {
-        const char *is = json_string_value(json_object_get(warning, "name"));
-
-        found = found || (is != NULL && strcmp(is, name) == 0);
-    }
-    json_decref(status);
-    return found;
-}
-
 static void reconfigure(struct instance *i, const struct instance_settings *settings)
 {
     struct instance_settings all = fleet_settings(&fleet, settings);
@@ -44,7 +27,7 @@ static void reconfigure(struct instance *i, const struct instance_settings *sett
 
 static bool b_is_warned(void *ctx)
 {
-    return is_warned(B, ctx);
+    return instance_is_warned(B, ctx);
 }
 
 /* Not before a minute of it: it is so for a moment whenever a new version is rolled out. */
@@ -68,7 +51,7 @@ Test(mixed, a_follower_whose_jobs_the_leader_does_not_have_says_so_until_it_has_
     instance_command(A, &told, "reload", NULL);
     cr_assert_eq(told.code, 0, "%s%s", told.out, told.err);
     instance_wait(B, "jobs_served", "");
-    cr_expect_not(is_warned(B, unserved));
+    cr_expect_not(instance_is_warned(B, unserved));
     cr_expect_eq(diary_terms(&fleet.diary), 1, "the reload was to keep the term");
     free(job);
     fleet_check(&fleet);
@@ -115,7 +98,7 @@ Test(mixed, two_instances_of_one_label_are_warned_about)
 
     fleet_make(&fleet, 2, NULL);
     fleet_begin(&fleet);
-    cr_expect_not(is_warned(B, shared));
+    cr_expect_not(instance_is_warned(B, shared));
 
     const char *const words[] = {"-o", "pgbaton.instance=a", NULL};
     instance_stop(B);

@@ -1,6 +1,7 @@
 #include "tests/support/instance.h"
 
 #include <criterion/criterion.h>
+#include <jansson.h>
 #include <limits.h>
 #include <pwd.h>
 #include <signal.h>
@@ -436,6 +437,23 @@ json_t *instance_status(const struct instance *i)
 
     instance_command(i, &told, "status", "--json", NULL);
     return told.code == 0 ? json_loads(told.out, 0, NULL) : NULL;
+}
+
+bool instance_is_warned(const struct instance *i, const char *name)
+{
+    json_t *status = instance_status(i);
+    bool found = false;
+    size_t at;
+    json_t *warning;
+
+    json_array_foreach(json_object_get(status, "warnings"), at, warning)
+    {
+        const char *is = json_string_value(json_object_get(warning, "name"));
+
+        found = found || (is != NULL && strcmp(is, name) == 0);
+    }
+    json_decref(status);
+    return found;
 }
 
 void pgbaton_command(const struct workdir *w, struct outcome *ret, const char *const *words,

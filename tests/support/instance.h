@@ -128,6 +128,9 @@ void instance_command(const struct instance *i, struct outcome *ret, const char 
  * JSON. */
 json_t *instance_status(const struct instance *i);
 
+/* instance_is_warned - has `status` a warning of that name? False, too, when it did not answer. */
+bool instance_is_warned(const struct instance *i, const char *name);
+
 /* pgbaton_command - run it with just these words. environment: to add, may be NULL. */
 void pgbaton_command(const struct workdir *w, struct outcome *ret, const char *const *words,
                      const char *const *environment);

@@ -249,7 +249,7 @@ Test(status, a_lock_file_has_no_lease)
 }
 
 /* clang-format off */
-enum change { NO_ELECTION, NO_DATABASE, UNKILLABLE, FOREIGN, CLOCK, SERVER_CLOCK, JOBS };
+enum change { NO_ELECTION, NO_DATABASE, UNKILLABLE, FOREIGN, CLOCK, SERVER_CLOCK, JOBS, TERM };
 static const struct {
     const char *title;
     enum change change;
@@ -262,6 +262,7 @@ static const struct {
     {"a wrong clock is warned about",                    CLOCK,       "\"clock_wrong\""},
     {"a leader with other jobs is warned about",         JOBS,        "\"jobs_unserved\""},
     {"a wrong clock of the server is another matter",    SERVER_CLOCK, "\"server_clock_wrong\""},
+    {"that it could not lead is warned about",           TERM,        "\"term_failed\""},
 };
 /* clang-format on */
 
@@ -291,6 +292,10 @@ static struct status_view changed(enum change change)
         break;
     case JOBS:
         view.probe.jobs_differ = 1;
+        break;
+    case TERM:
+        view.supervisor.term_failure =
+            (struct board_failure){.at = DUR_S(1700000000), .text = "read-only"};
         break;
     }
     return view;
@@ -427,6 +432,21 @@ Test(status_text, tells_who_leads_and_what_runs)
         cr_expect(strstr(text, told[i]) != NULL, "'%s' is missing in:\n%s", told[i], text);
     }
     free(text);
+    json_decref(document);
+}
+
+Test(status_text, a_follower_says_whose_runs_it_shows)
+{
+    struct status_view view = leader();
+    json_t *document = status_document(&view);
+
+    for (int leads = 0; leads < 2; leads++) {
+        cr_assert_eq(json_object_set_new(document, "leads", json_boolean(leads)), 0);
+        char *text = printed(document);
+
+        cr_expect_eq(strstr(text, "of this instance's own terms") == NULL, leads, "%s", text);
+        free(text);
+    }
     json_decref(document);
 }
 

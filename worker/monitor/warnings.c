@@ -47,6 +47,20 @@ static void about_election(struct warnings *w, const struct status_view *view)
     }
 }
 
+/* It steps aside for another, or tries again: that nobody leads then is seen, and why is not. */
+static void about_term(struct warnings *w, const struct status_view *view)
+{
+    const struct board_failure *failure = &view->supervisor.term_failure;
+
+    if (failure->at == 0) {
+        return;
+    }
+    json_t *at = json_moment(failure->at);
+    warn(w, "term_failed", "this instance was granted leadership and could not take it at %s: %s",
+         json_is_string(at) ? json_string_value(at) : "?", failure->text);
+    json_decref(at);
+}
+
 static void about_clock(struct warnings *w, const struct status_view *view)
 {
     int64_t offset = view->probe.clock_offset_ns;
@@ -167,6 +181,7 @@ json_t *warnings_list(const struct status_view *view)
     struct warnings w = {.list = json_array()};
 
     about_election(&w, view);
+    about_term(&w, view);
     about_clock(&w, view);
     about_processes(&w, view);
     about_fleet(&w, view);
