@@ -250,6 +250,21 @@ Test(scheduler_ends, a_kill_expects_only_the_ends_of_runs)
     plan_release(&p);
 }
 
+Test(scheduler_ends, a_drain_does_not_wait_for_a_claim_that_the_ledger_does_not_answer)
+{
+    struct plan p = plan_made(1);
+
+    p.slow = true;
+    plan_begin(&p);
+    plan_expect(&p, "asked", 0, SCHEDULER_TICK);
+    drain(&p, p.mono + DUR_S(1), p.mono + DUR_S(8));
+    plan_expect_nothing(&p, "nobody knows whether it is ours");
+    cr_expect_not(scheduler_is_over(&p.s, p.mono));
+    scheduler_ledger(&p.s, false, p.wall);
+    cr_expect(scheduler_is_over(&p.s, p.mono));
+    plan_release(&p);
+}
+
 Test(scheduler_ends, a_new_term_begins_anew)
 {
     struct plan p = plan_made(2);

@@ -107,6 +107,7 @@ struct change {
     char parent[RUN_ID_MAX];
     char job[JOB_NAME_MAX];
     char reason[256];
+    bool follows;   /* from the run whose end is the change before it, or before others that do */
     unsigned hooks; /* to be run once it is written; then job, attempt and failures are set */
     unsigned attempt;
     unsigned failures;
@@ -146,8 +147,9 @@ struct asking {
     bool loaded;            /* the state of the jobs, in this term */
     enum question question; /* the one that is not answered yet */
     mono_ns asked_at;       /* when it was asked */
-    bool silent;            /* it is not answered for so long that ticks are not to wait for it */
-    enum question before;   /* so that neither claims nor writes starve the others */
+    mono_ns overdue_at;   /* it is late: its answer may be there, and is heard until then. 0: not */
+    bool silent;          /* it is not answered for so long that ticks are not to wait for it */
+    enum question before; /* so that neither claims nor writes starve the others */
     bool load_wanted;
     bool requests_wanted;
 

@@ -10,6 +10,8 @@
 /* Ticks that the database's clock has not come to are asked for again after this. */
 #define CLOCK_AGAIN DUR_S(1)
 #define PRUNE_AGAIN DUR_S(60) /* after a failure */
+/* Rounds of the loop in which an answer that is there is read. */
+#define HEARD_WITHIN DUR_MS(50)
 
 static bool is_pending(const struct jobs *jobs, enum question question)
 {
@@ -32,12 +34,18 @@ static bool is_pending(const struct jobs *jobs, enum question question)
 
 /* Ticks would gather behind a question that hangs, and all start when its answer comes, however
  * late that is. What says nothing for so long is away: of what is due meanwhile the policies
- * decide. */
+ * decide. It is heard first: if it was us who stood still, the answer is there and was not read. */
 void jobs_mind_silence(struct jobs *jobs, mono_ns now)
 {
     struct asking *a = &jobs->asking;
 
     if (a->question == ASK_NOTHING || a->silent || now < a->asked_at + SCHEDULER_LATE) {
+        return;
+    }
+    if (a->overdue_at == 0) {
+        a->overdue_at = now + HEARD_WITHIN;
+    }
+    if (now < a->overdue_at) {
         return;
     }
     a->silent = true;
@@ -260,10 +268,14 @@ static void on_failed(void *ctx, const char *text)
     struct jobs *jobs = ctx;
     struct asking *a = &jobs->asking;
     enum question question = a->question;
+    bool was_silent = a->silent;
 
     a->question = ASK_NOTHING;
     a->silent = false;
     if (question_is_lesser(question) && is_there(jobs)) {
+        if (was_silent && a->loaded && !a->failed) {
+            scheduler_ledger(&jobs->scheduler, true, clock_wall());
+        }
         lesser_failed(jobs, question, text);
         return;
     }

@@ -136,6 +136,15 @@ static uint64_t schedule_hash_of(const struct config_job *definition)
     return hash != 0 ? hash : 1;
 }
 
+/* What is claimed ahead is decided: an instant that the new schedule has too must not come twice.
+ */
+static wall_ns last_decided(const struct job *job, wall_ns now)
+{
+    bool ahead = job->plan.last_tick > now && job->plan.last_tick <= now + SCHEDULER_AHEAD;
+
+    return ahead ? job->plan.last_tick : now;
+}
+
 /* Returns whether it is another definition than before. */
 static bool define(struct jobs *jobs, struct job *job, const struct config_job *definition,
                    unsigned row)
@@ -157,7 +166,7 @@ static bool define(struct jobs *jobs, struct job *job, const struct config_job *
     job->rescheduled = job->schedule_hash != schedule_hash;
     job->schedule_hash = schedule_hash;
     if (job->rescheduled && job->plan.known) { /* what was before is another schedule's */
-        job->plan.last_tick = clock_wall();
+        job->plan.last_tick = last_decided(job, clock_wall());
         job->plan.unknown_until = 0;
     }
     /* Now, not in the instant of a start: the user database may be slow. */

@@ -24,6 +24,7 @@ static void follow(struct jobs *jobs, const char *parent, struct job *job,
                                             delayed ? OUTCOME_RETRYING : OUTCOME_QUEUED, reason);
     (void)snprintf(change->job, sizeof(change->job), "%s", job->board.name);
     (void)snprintf(change->parent, sizeof(change->parent), "%s", parent);
+    change->follows = true;
     change->is.job = change->job;
     change->is.parent = change->parent;
     change->is.scheduled_at = about->scheduled_at;

@@ -122,6 +122,10 @@ static size_t fitting_changes(const struct asking *a)
         }
         count++;
     }
+    /* What follows from a run is written in one transaction with its end. */
+    while (count > 1 && count < a->change_count && a->changes[count]->follows) {
+        count--;
+    }
     return count;
 }
 
@@ -237,6 +241,7 @@ void jobs_ask_now(struct jobs *jobs)
     }
     enum question next = choose(jobs, now).question;
     a->asked_at = now;
+    a->overdue_at = 0;
     switch (next) {
     case ASK_NOTHING:
         return;
@@ -269,7 +274,9 @@ mono_ns jobs_ask_next(const struct jobs *jobs)
     const struct asking *a = &jobs->asking;
 
     if (a->question != ASK_NOTHING) { /* the answer, or its failure, comes first, or nothing */
-        return a->silent ? MONO_NEVER : a->asked_at + SCHEDULER_LATE;
+        return a->silent            ? MONO_NEVER
+               : a->overdue_at != 0 ? a->overdue_at
+                                    : a->asked_at + SCHEDULER_LATE;
     }
     if (a->ledger == NULL || !a->ready || !ledger_is_free(a->ledger)) {
         return MONO_NEVER; /* on_ready comes first */

@@ -543,7 +543,10 @@ bool scheduler_is_over(const struct scheduler *s, mono_ns mono)
     if (s->phase == SCHEDULER_ENDING || mono >= scheduler_kill_limit(s)) {
         return true;
     }
-    return s->known == 0 && (!s->ledger_up || heap_first(&s->job_alarms) == NULL);
+    if (!s->ledger_up) { /* whatever the answer will be, it comes too late */
+        return s->known == s->asked;
+    }
+    return s->known == 0 && heap_first(&s->job_alarms) == NULL;
 }
 
 /* What is to be looked at whatever the time is has an instant all the same. */

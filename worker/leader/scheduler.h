@@ -143,12 +143,14 @@ struct scheduler_job {
     struct scheduler_run *runs; /* all of them, the newest first */
     unsigned holding;           /* those that run, or are about to */
     unsigned waiting;           /* in RUN_WAITING */
+    unsigned unclaimed;         /* in RUN_ASKED, and without a row as far as is known */
 
     wall_ns last_tick;     /* the latest instant that was decided; 0: none yet */
     wall_ns unknown_until; /* see gap.h */
     wall_ns next_tick;     /* its claim is due when the heap says */
     bool is_new;           /* no instant was decided: last_tick is when it was seen first */
     bool in_gap;
+    bool held_back; /* its next tick is a mere record, and comes after the claims before it */
     bool starts_when_known; /* @elected or a service: its start waits for what the ledger has */
     struct gap gap;
     struct scheduler_job *next_gap;
@@ -177,6 +179,7 @@ struct scheduler_run {
     bool settled;       /* the ledger has been told all there is to tell of it */
     bool told;          /* WAITING: so has why it waits */
     bool holds;         /* counts for overlap, mutex and max_running */
+    bool unclaimed;     /* as of the job */
     bool is_service;
     bool at_release;      /* made when the term ended: of a @released job */
     bool unwanted;        /* to be dropped, whatever else */
@@ -201,6 +204,7 @@ struct scheduler {
     unsigned running;       /* runs that have a process */
     unsigned known;         /* runs of any stage */
     unsigned holding;       /* that count for max_running */
+    unsigned asked;         /* in RUN_ASKED */
     unsigned max_running;   /* set by the caller; above 0 */
     uint64_t sequence;      /* of runs: equal instants start in the order of their claims */
     bool all_paused;

@@ -132,10 +132,35 @@ void scheduler_add(struct scheduler *s, struct scheduler_run *run, struct schedu
     run->start.order = run->alarm.order = s->sequence++;
     job->runs = run;
     s->known++;
+    if (about->stage == RUN_ASKED) {
+        run->unclaimed = true;
+        job->unclaimed++;
+        s->asked++;
+    }
     if (about->stage == RUN_WAITING) {
         wait_in_line(s, run);
     } else if (about->stage == RUN_DELAYED) {
         heap_put(&s->starts, &run->start, about->due_at);
+    }
+}
+
+/* The claim is answered, or nobody waits for the answer any more. */
+static void answered(struct scheduler *s, struct scheduler_run *run)
+{
+    struct scheduler_job *job = run->job;
+
+    if (run->stage != RUN_ASKED) {
+        return;
+    }
+    assert(s->asked > 0);
+    s->asked--;
+    if (!run->unclaimed) {
+        return;
+    }
+    run->unclaimed = false;
+    assert(job->unclaimed > 0);
+    if (--job->unclaimed == 0 && job->held_back) {
+        scheduler_follow(s, job, job->last_tick);
     }
 }
 
@@ -148,6 +173,7 @@ static void forget(struct scheduler *s, struct scheduler_run *run)
         link = &(*link)->next;
     }
     *link = run->next;
+    answered(s, run);
     if (run->stage == RUN_WAITING) {
         leave_line(s, run);
     }
@@ -209,6 +235,7 @@ void scheduler_granted(struct scheduler *s, struct scheduler_run *run, wall_ns w
         run->missed = missed_by_policy(run->job, run->scheduled_at, wall);
         run->made_up = run->job->policy.missed == MISSED_ALL;
     }
+    answered(s, run);
     run->stage = RUN_GRANTED;
     heap_put(&s->starts, &run->start, at_once ? INT64_MIN : run->scheduled_at);
 }
@@ -409,6 +436,7 @@ bool scheduler_look_at_waiting(struct scheduler *s, struct scheduler_decision *o
         }
         leave_line(s, run);
         run->stage = RUN_ASKED;
+        s->asked++;
         take_room(s, run);
         *out =
             (struct scheduler_decision){.verdict = SCHEDULER_PROMOTE, .job = run->job, .run = run};

@@ -15,6 +15,7 @@ static bool makes_ticks(const struct scheduler *s, const struct scheduler_job *j
  */
 void scheduler_follow(struct scheduler *s, struct scheduler_job *job, wall_ns wall)
 {
+    job->held_back = false;
     if (!makes_ticks(s, job)) {
         heap_put(&s->ticks, &job->tick, WALL_NEVER);
         job->next_tick = WALL_NEVER;
@@ -161,6 +162,19 @@ static struct scheduler_decision doubt(struct scheduler *s, struct scheduler_job
     return (struct scheduler_decision){.verdict = SCHEDULER_DOUBT_CLOCK, .job = job};
 }
 
+static bool is_recorded(const struct scheduler *s, const struct scheduler_job *job, bool passed)
+{
+    return passed || s->phase != SCHEDULER_LEADING || scheduler_is_paused(s, job);
+}
+
+/* A record says what the job's last tick is. Said before the claims of ticks that are before it, it
+ * would be all that a crash leaves of them. */
+static void hold_back(struct scheduler *s, struct scheduler_job *job)
+{
+    heap_put(&s->ticks, &job->tick, WALL_NEVER);
+    job->held_back = true;
+}
+
 bool scheduler_tick_due(struct scheduler *s, wall_ns wall, mono_ns mono,
                         struct scheduler_decision *out)
 {
@@ -181,6 +195,8 @@ bool scheduler_tick_due(struct scheduler *s, wall_ns wall, mono_ns mono,
         } else if (passed && s->phase == SCHEDULER_LEADING && is_in_doubt(s, wall, mono)) {
             *out = doubt(s, job, mono);
             return true;
+        } else if (job->unclaimed > 0 && is_recorded(s, job, passed)) {
+            hold_back(s, job);
         } else if (passed && s->phase == SCHEDULER_LEADING) {
             begin_gap(s, job, wall);
         } else if (passed) { /* the next leader finds them, and the job's policy decides then */
