@@ -60,6 +60,14 @@ static const struct {
      {IS(COUNT("job = 'allow' AND outcome = 'running'") " >= 3"), "yes"},
      {IS(COUNT("job = 'allow' AND outcome = 'succeeded'") " >= 3"), "yes"},
      {"SELECT " COUNT("job = 'allow' AND outcome IN ('skipped', 'queued')"), "0"}},
+    {"overlap: what comes after another job meets it as a tick does",
+     "[job often]\nschedule = every 1s\nexec = true\n"
+     "[job seldom]\nschedule = after often\n" UNTIL_GO,
+     {IS(COUNT("job = 'seldom' AND outcome = 'running'") " = 1 AND "
+         COUNT("job = 'seldom' AND outcome = 'skipped' AND reason = 'overlap' AND origin = 'after'"
+               " AND parent IS NOT NULL") " >= 2"), "yes"},
+     {IS(COUNT("job = 'seldom' AND outcome = 'succeeded'") " >= 2"), "yes"},
+     {STAGE_OVERLAPS("'seldom'"), "0"}},
     {"mutex: of two jobs that share it one runs, the other waits",
      "[job holder]\nschedule = @elected\nmutex = one\n" UNTIL_GO
      "[job waiter]\nschedule = every 1s\nmutex = one\nexec = true\n",

@@ -21,6 +21,7 @@ static char scripts[WORLD_JOBS][2000];
 static char *words[WORLD_JOBS][4];
 static char shell[] = "/bin/sh";
 static char dash_c[] = "-c";
+static char *shell_words[] = {shell, dash_c, NULL};
 
 static bool on_may_start(void *ctx)
 {
@@ -161,6 +162,7 @@ struct config_job *world_add(const char *name, struct schedule schedule, const c
         .schedule = schedule,
         .command = scripts[row],
         .words = words[row],
+        .shell = shell_words,
         .grace = DUR_S(30),
         .overlap = OVERLAP_SKIP,
         .missed = MISSED_ONCE,

@@ -77,6 +77,23 @@ Test(jobs_requests, a_run_that_finds_no_room_is_said_to_wait)
     world_kill_all();
 }
 
+/* Nothing starts of a paused job, a second attempt neither: then the first one was the end. */
+Test(jobs_requests, a_failure_whose_retry_a_pause_prevents_is_told)
+{
+    struct config_job *job = world_add("one", manual, "exit 3");
+
+    job->retries = 5;
+    job->retry_delay = DUR_MS(500);
+    job->on_failure = "echo $PGBATON_OUTCOME $PGBATON_REASON $PGBATON_FAILURES; > $DIR/told";
+    world_begin();
+    expect(LEDGER_TRIGGER, "one", true, "it is started");
+    world_wait_for_log("job_retries job=one");
+    expect(LEDGER_PAUSE, "one", true, "it is paused");
+    world_wait_for_file("told");
+    world_wait_for_log("text=\"skipped paused 1\"");
+    world_drain(0, DUR_S(5));
+}
+
 /* A service has a run at any time: it would never have it. */
 Test(jobs_requests, a_mutex_that_comes_by_a_reload_holds_for_runs_that_start_after_it)
 {

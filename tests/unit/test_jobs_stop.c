@@ -157,6 +157,35 @@ Test(jobs_stop, what_belongs_to_the_term_is_not_tried_again_after_it)
     world_expect_nothing_left();
 }
 
+/* Nor is it lost that it has failed; whether somebody has asked for it or not. */
+Test(jobs_stop, a_failure_that_the_end_of_the_term_leaves_without_a_retry_is_told)
+{
+    static const struct ledger_request trigger = {
+        .kind = LEDGER_TRIGGER, .job = "bye", .requested_by = "test"};
+    struct config_job *hello = world_add("hello", elected, "exit 1");
+    struct config_job *bye = world_add(
+        "bye", released, "> $DIR/started; while [ ! -e $DIR/go ]; do sleep 0.01; done; exit 1");
+    struct jobs_answer answer;
+    char told[RUN_ID_MAX + 8];
+
+    hello->retries = bye->retries = 1;
+    hello->retry_delay = DUR_S(3600);
+    hello->on_failure = "> $DIR/hello";
+    bye->on_failure = "> $DIR/bye.$PGBATON_RUN_ID";
+    world_begin();
+    world_wait_for_log("job_retries job=hello");
+    jobs_command(world.jobs, &trigger, &answer);
+    world_wait_for_file("started");
+    mono_ns now = clock_now();
+    jobs_drain(world.jobs, now + WORLD_LIMIT, now + 2 * WORLD_LIMIT);
+    world_make_file("go");
+    world_wait_for("idle", world_is_idle, NULL);
+    (void)snprintf(told, sizeof(told), "bye.%s", answer.run_id);
+    cr_expect(world_has_file("hello"), "%s", world_log());
+    cr_expect(world_has_file(told), "%s", world_log());
+    world_expect_nothing_left();
+}
+
 Test(jobs_stop, a_drain_ends_in_time_whatever_the_jobs_do)
 {
     world_add("deaf", elected, "trap '' TERM; > $DIR/deaf; while :; do sleep 1000; done");

@@ -291,6 +291,9 @@ void jobs_end_run(struct jobs *jobs, struct tick *tick);
 
 /* jobs_ends.c */
 void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, const char *reason);
+/* The retry that it is waited for, and is not made: that the attempt before it failed was its end.
+ * change is the one that closes its row. */
+void jobs_write_untried(struct jobs *jobs, struct tick *tick, struct change *change);
 
 /* The end of a run is written: its hooks have their turn. */
 void jobs_run_hooks(struct jobs *jobs, const struct change *change);

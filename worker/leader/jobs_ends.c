@@ -56,6 +56,30 @@ static void try_again(struct jobs *jobs, const struct tick *tick, const struct f
     follow(jobs, tick->id, tick->job, &about, next->retries ? "retry" : "rerun");
 }
 
+/* As a tick would be: what comes more often than it can be run would only be later and later. */
+static void skip_child(struct jobs *jobs, const char *parent, struct job *child,
+                       wall_ns scheduled_at)
+{
+    char id[RUN_ID_MAX];
+
+    jobs_new_id(jobs, id);
+    struct change *change =
+        jobs_ask_change(jobs, LEDGER_INSERT, id, OUTCOME_SKIPPED, SCHEDULER_OVERLAP);
+    (void)snprintf(change->job, sizeof(change->job), "%s", child->board.name);
+    (void)snprintf(change->parent, sizeof(change->parent), "%s", parent);
+    change->follows = true;
+    change->is.job = change->job;
+    change->is.parent = change->parent;
+    change->is.scheduled_at = scheduled_at;
+    change->is.origin = ORIGIN_AFTER;
+    change->is.ended_at = clock_wall();
+    child->closed++;
+    child->board.skips++;
+    log_warn("job_skipped", "job=%s run=%s scheduled_at=%s outcome=%s reason=%s",
+             log_text(child->board.name).is, id, instant_text(scheduled_at).is,
+             outcome_name(OUTCOME_SKIPPED), SCHEDULER_OVERLAP);
+}
+
 static void start_children(struct jobs *jobs, const char *parent, const struct job *job,
                            wall_ns scheduled_at, enum outcome outcome)
 {
@@ -69,7 +93,12 @@ static void start_children(struct jobs *jobs, const char *parent, const struct j
             .due_at = clock_wall(), /* how late it is does not count its parent's run */
         };
 
-        if (child->plan.enabled && (outcome == OUTCOME_SUCCEEDED || child->plan.schedule.any)) {
+        if (!child->plan.enabled || (outcome != OUTCOME_SUCCEEDED && !child->plan.schedule.any)) {
+            continue;
+        }
+        if (scheduler_lets_pass(&child->plan)) {
+            skip_child(jobs, parent, child, scheduled_at);
+        } else {
             follow(jobs, parent, child, &about, "after");
         }
     }
@@ -96,10 +125,10 @@ void jobs_follow_interrupted(struct jobs *jobs, struct job *job, const struct le
 /* What is to be run is known now; it is run when the end is in the ledger, so that a leader that
  * dies in between does not make its successor say it again. */
 static void plan_hooks(const struct job *job, const struct tick *tick, struct change *change,
-                       bool is_retried)
+                       enum outcome outcome, bool is_retried)
 {
     const struct hook_facts facts = {
-        .outcome = change->is.outcome,
+        .outcome = outcome,
         .is_retried = is_retried,
         .failures_before = job->failures,
     };
@@ -237,8 +266,8 @@ void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, 
     jobs_forget_report(jobs, tick);
     describe(change, tick, outcome, reason);
     job->closed++;
-    if (jobs->ending != ENDING_NOT &&
-        follow_up_is_of_term(job->plan.schedule.kind, tick->plan.origin)) {
+    /* Of what somebody has asked for, too, the second attempt would be the term's. */
+    if (jobs->ending != ENDING_NOT && follow_up_is_of_term(job->plan.schedule.kind, ORIGIN_RETRY)) {
         next.retries = false; /* it would be another term's */
         next.reruns = false;
         next.is_last = true;
@@ -246,7 +275,7 @@ void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, 
     bool again = (next.retries || next.reruns) && job->plan.enabled;
 
     if (tick->plan.origin != ORIGIN_SERVICE) {
-        plan_hooks(job, tick, change, again);
+        plan_hooks(job, tick, change, outcome, again);
     }
     if (again) {
         try_again(jobs, tick, &next);
@@ -254,4 +283,13 @@ void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, 
         start_children(jobs, tick->id, job, tick->plan.scheduled_at, outcome);
         count_failures(jobs, job, outcome);
     }
+}
+
+void jobs_write_untried(struct jobs *jobs, struct tick *tick, struct change *change)
+{
+    struct job *job = tick->job;
+
+    plan_hooks(job, tick, change, OUTCOME_FAILED, false);
+    start_children(jobs, tick->id, job, tick->plan.scheduled_at, OUTCOME_FAILED);
+    count_failures(jobs, job, OUTCOME_FAILED);
 }

@@ -188,6 +188,9 @@ void jobs_carry_out_drop(struct jobs *jobs, struct tick *tick, enum outcome outc
              "job=%s run=%s scheduled_at=%s outcome=%s reason=%s", log_text(job->board.name).is,
              tick->id, instant_text(tick->plan.scheduled_at).is, outcome_name(outcome),
              log_text(reason).is);
+    if (tick->plan.origin == ORIGIN_RETRY && outcome == OUTCOME_SKIPPED) {
+        jobs_write_untried(jobs, tick, change);
+    }
     jobs_drop_tick(jobs, tick);
     jobs_show(jobs, job);
 }
@@ -195,7 +198,15 @@ void jobs_carry_out_drop(struct jobs *jobs, struct tick *tick, enum outcome outc
 /* What waits has a queued row, or one that is on its way to it. */
 void jobs_carry_out_hand_over(struct jobs *jobs, struct tick *tick)
 {
-    if (tick->plan.stage == RUN_GRANTED) {
+    if (tick->plan.origin == ORIGIN_RETRY && jobs->ending == ENDING_DRAIN &&
+        follow_up_is_of_term(tick->job->plan.schedule.kind, ORIGIN_RETRY)) {
+        struct change *change =
+            jobs_ask_change(jobs, LEDGER_UPDATE, tick->id, OUTCOME_CANCELLED, "its term has ended");
+
+        change->is.ended_at = clock_wall();
+        tick->job->closed++;
+        jobs_write_untried(jobs, tick, change);
+    } else if (tick->plan.stage == RUN_GRANTED) {
         (void)jobs_ask_change(jobs, LEDGER_UPDATE, tick->id, OUTCOME_QUEUED, LEFT_OVER_HAND_OVER);
     }
     jobs_drop_tick(jobs, tick);

@@ -367,6 +367,10 @@ void scheduler_left(struct scheduler *s, struct scheduler_run *run, mono_ns mono
  * still runs or waits? */
 bool scheduler_would_skip(const struct scheduler_job *job);
 
+/* scheduler_lets_pass - would a run that comes now, not because somebody asks for it, be skipped?
+ */
+bool scheduler_lets_pass(const struct scheduler_job *job);
+
 /* scheduler_would_wait - why a run that somebody asks for now would have to wait; NULL: it starts.
  */
 const char *scheduler_would_wait(const struct scheduler *s, const struct scheduler_job *job);

@@ -451,6 +451,11 @@ bool scheduler_would_skip(const struct scheduler_job *job)
     return job->policy.overlap == OVERLAP_SKIP && (job->holding > 0 || job->waiting > 0);
 }
 
+bool scheduler_lets_pass(const struct scheduler_job *job)
+{
+    return scheduler_would_skip(job) || (job->policy.overlap == OVERLAP_QUEUE && job->waiting > 0);
+}
+
 const char *scheduler_would_wait(const struct scheduler *s, const struct scheduler_job *job)
 {
     if (job->policy.overlap != OVERLAP_ALLOW && (job->holding > 0 || job->waiting > 0)) {
