@@ -245,8 +245,8 @@ static void sweep_again(struct jobs *jobs, const struct process_sweep *sweep, mo
     jobs->sweep_wait = longer < SWEEP_AGAIN_MOST ? longer : SWEEP_AGAIN_MOST;
     if (!jobs->unkillable_said && now - jobs->sweep_since >= UNKILLABLE_AFTER) {
         jobs->unkillable_said = true;
-        log_error("unkillable", "pid=%d processes=%u refused=%u", (int)sweep->example, sweep->seen,
-                  sweep->refused);
+        log_error("unkillable", "pid=%d processes=%u not_permitted=%u", (int)sweep->example,
+                  sweep->seen, sweep->refused);
     }
 }
 

@@ -96,8 +96,9 @@ static void on_blocked(void *ctx, int ledger_pid)
 {
     struct leader *l = ctx;
 
-    log_warn("term_blocked", "election=%s ledger_pid=%d",
-             log_text(l->turn_config->election.name).is, ledger_pid);
+    log_warn("term_blocked", "election=%s backend_pid=%d effect=%s",
+             log_text(l->turn_config->election.name).is, ledger_pid,
+             "\"other sessions hold what this one needs: it is tried again\"");
     leader_tell_blocked(l, ledger_pid);
     leader_tell_slice(l);
 }

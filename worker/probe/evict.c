@@ -145,16 +145,17 @@ static void log_ending(const struct ending *ending, const PGresult *result)
         return; /* gone by itself */
     }
     if (answered && strcmp(PQgetvalue(result, 0, 0), "t") == 0) {
-        log_warn("session_ended", "was=%s pid=%d application_name=%s", ending->what, ending->pid,
-                 log_text(ending->application).is);
+        log_warn("session_ended", "was=%s backend_pid=%d application_name=%s by=us", ending->what,
+                 ending->pid, log_text(ending->application).is);
     } else {
         if (!answered) {
             connect_said(result, said, sizeof(said));
         }
-        log_error("session_stays",
-                  "was=%s pid=%d application_name=%s error=%s hint=\"end this process of the "
-                  "server by other means\"",
-                  ending->what, ending->pid, log_text(ending->application).is, log_text(said).is);
+        log_error(
+            "session_stays",
+            "was=%s backend_pid=%d application_name=%s error=%s hint=\"end this process of the "
+            "server by other means\"",
+            ending->what, ending->pid, log_text(ending->application).is, log_text(said).is);
     }
 }
 

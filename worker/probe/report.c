@@ -88,7 +88,7 @@ static void log_holder(const struct probe *p, const struct sight *seen)
 {
     if (seen->holder == HOLDER_FOREIGN &&
         (p->fleet.holder != HOLDER_FOREIGN || p->shown.holder_pid != seen->holder_pid)) {
-        log_warn("key_held_elsewhere", "election=%s pid=%d application_name=%s",
+        log_warn("key_held_elsewhere", "election=%s backend_pid=%d application_name=%s",
                  log_text(p->cfg->election.name).is, seen->holder_pid,
                  log_text(seen->application).is);
     }
