@@ -61,13 +61,19 @@ static void ask_claims(struct jobs *jobs)
     ledger_claim(a->ledger, a->claim_batch, count);
 }
 
-/* Runs that go on longer than results are gathered are worth a line of their own. */
-static void report_starts(struct jobs *jobs)
+/* Runs that go on longer than results are gathered are worth a line of their own: of the others the
+ * end is told, and no start. They are in the order of their starts. */
+static void report_starts(struct jobs *jobs, mono_ns now)
 {
     struct asking *a = &jobs->asking;
+    mono_ns young = jobs->ending == ENDING_NOT ? now - LEDGER_WRITE_WITHIN : MONO_NEVER;
 
     while (a->unreported != NULL && a->change_count < LEDGER_BATCH_MAX) {
         struct tick *tick = a->unreported;
+
+        if (tick->run->started_at > young) {
+            return;
+        }
         struct change *change =
             jobs_ask_change(jobs, LEDGER_UPDATE, tick->id, OUTCOME_RUNNING, NULL);
 
@@ -158,12 +164,16 @@ bool jobs_has_to_write(const struct asking *a)
            a->unreported != NULL;
 }
 
-static void ask_write(struct jobs *jobs)
+static void ask_write(struct jobs *jobs, mono_ns now)
 {
     struct asking *a = &jobs->asking;
 
-    report_starts(jobs);
+    report_starts(jobs, now);
     make_batches(a);
+    if (a->changes_asked + a->job_changes_asked + a->answers_asked == 0) {
+        a->write_at = now + LEDGER_WRITE_WITHIN; /* there are only young runs */
+        return;
+    }
     a->question = ASK_WRITE;
     a->write_at = MONO_NEVER;
     const struct ledger_write write = {
@@ -254,7 +264,7 @@ void jobs_ask_now(struct jobs *jobs)
         ask_claims(jobs);
         break;
     case ASK_WRITE:
-        ask_write(jobs);
+        ask_write(jobs, now);
         break;
     case ASK_REQUESTS:
         a->requests_wanted = false;
