@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/shell_text.h"
+
 /* A stretch of the text, without the line feed. */
 struct piece {
     const char *from;
@@ -67,9 +69,28 @@ static const char *refusal(struct piece p, size_t room)
     return NULL;
 }
 
+/* A shell on its way through the lines of a value. */
+struct following {
+    struct shell_text state;
+    unsigned comment_at; /* the line on which its comment begins */
+};
+
+static void follow(struct following *f, const char *text, size_t length, unsigned line)
+{
+    for (size_t i = 0; i < length && !f->state.in_comment; i++) {
+        shell_text_take(&f->state, text[i]);
+    }
+    if (f->state.in_comment && f->comment_at == 0) {
+        f->comment_at = line;
+    }
+}
+
 /* Adds the indented lines that follow to a value. Returns NULL, or why one cannot be. */
 static const char *join(struct config_lines *lines, char *buffer, size_t used, size_t room)
 {
+    struct following shell = {.comment_at = 0};
+
+    follow(&shell, buffer, used, lines->line - 1);
     while (lines->at < lines->end) {
         struct piece p = look(lines);
         struct piece text = trimmed(p);
@@ -83,6 +104,9 @@ static const char *join(struct config_lines *lines, char *buffer, size_t used, s
             if (reason != NULL) {
                 return reason;
             }
+            lines->swallowed_at = shell.comment_at;
+            follow(&shell, " ", 1, lines->line);
+            follow(&shell, text.from, text.length, lines->line);
             buffer[used++] = ' ';
             memcpy(buffer + used, text.from, text.length);
             used += text.length;
@@ -115,6 +139,7 @@ static enum config_line take(struct config_lines *lines, struct piece p, char *b
     memcpy(buffer, text.from, text.length);
     buffer[text.length] = '\0';
     lines->passing = false;
+    lines->swallowed_at = 0;
     if (*text.from == '[') {
         return CONFIG_LINE_HEADER;
     }

@@ -16,7 +16,10 @@ struct config_lines {
     const char *at;
     const char *end;
     unsigned line; /* number of the line at `at` */
-    bool passing;  /* the last line was refused: so are its continuations, without a word */
+    /* Of the last setting: where, in what was joined, a comment of a shell begins that the lines
+     * behind it are now part of; 0: nowhere. */
+    unsigned swallowed_at;
+    bool passing; /* the last line was refused: so are its continuations, without a word */
 };
 
 enum config_line {
