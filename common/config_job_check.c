@@ -25,6 +25,16 @@ static bool is_no_sql(const struct config_job *job)
     return job->command != NULL && !is_sql(job);
 }
 
+/* A hook of such a job is run by a shell, as the job's user, in its directory, with its
+ * environment. */
+static bool is_sql_without_hook(const struct config_job *job)
+{
+    return is_sql(job) && job->on_failure == NULL && job->on_recovery == NULL &&
+           job->on_success == NULL;
+}
+
+#define SQL_HAS_NO "says nothing to statements: it is for a command and for hooks"
+
 /*
  * Keys that say nothing to some jobs. As an error where a reader of the file would believe in
  * something that is not so; as a warning where it is merely in vain. What [jobs] says for all of
@@ -38,6 +48,16 @@ static const struct {
 } vain[] = {
     {"sql_role", is_no_sql, false, "is for sql only; who runs a command is said by user"},
     {"sql_transaction", is_no_sql, false, "is for sql only"},
+    {"success_codes", is_sql, false, "says nothing to statements: they have no exit code"},
+    {"user", is_sql_without_hook, false,
+     "is for a command and for hooks; who runs statements is said by sql_role"},
+    {"shell", is_sql_without_hook, false, SQL_HAS_NO},
+    {"directory", is_sql_without_hook, false, SQL_HAS_NO},
+    {"umask", is_sql_without_hook, false, SQL_HAS_NO},
+    {"environment", is_sql_without_hook, false, SQL_HAS_NO},
+    {"environment_file", is_sql_without_hook, false, SQL_HAS_NO},
+    {"clean_environment", is_sql_without_hook, false, SQL_HAS_NO},
+    {"pass_database", is_sql_without_hook, false, SQL_HAS_NO},
     {"critical", is_no_service, false, "is for a service only (schedule = always)"},
     {"overlap", is_service, true, "says nothing to a service: one of it runs at a time"},
     {"missed", is_service, true, "says nothing to a service: it has no ticks"},
@@ -58,20 +78,34 @@ static void complain(struct config *cfg, const struct config_job *job, const cha
 }
 
 /* The default does no harm, whoever says it: check --print does. */
+static bool is_preset(const char *key, const char *text)
+{
+    char ignored[512];
+    const char *preset = config_table_find(SECTION_JOB, key, ignored, sizeof(ignored))->preset;
+
+    return text == NULL || (preset != NULL && strcmp(text, preset) == 0);
+}
+
 static bool says_anything(const struct config *cfg, const struct config_job *job, const char *key)
 {
     const struct config_setting *setting = config_job_setting_of(cfg, job, key);
     const struct config_setting *defaults = cfg->private->job_defaults;
     size_t rows = config_row_count - config_job_row_first();
-    char ignored[512];
 
-    if (setting->text == NULL || (setting >= defaults && setting < defaults + rows)) {
+    if (setting >= defaults && setting < defaults + rows) {
         return false; /* not said, or by [jobs], which says it of others too */
     }
+    return !is_preset(key, setting->text);
+}
 
-    const char *preset = config_table_find(SECTION_JOB, key, ignored, sizeof(ignored))->preset;
-
-    return preset == NULL || strcmp(setting->text, preset) != 0;
+bool config_job_may_say(const struct config_job *job, const char *key, const char *text)
+{
+    for (size_t i = 0; i < ARRAY_LEN(vain); i++) {
+        if (strcmp(vain[i].key, key) == 0 && vain[i].is_in_vain(job) && !vain[i].warning) {
+            return is_preset(key, text);
+        }
+    }
+    return true;
 }
 
 void config_job_check(struct config *cfg, struct config_job *job)

@@ -68,7 +68,8 @@ static void print_lines(const char *text, FILE *to)
 static void print_setting(const struct config_row *row, const struct config_setting *setting,
                           const struct config_job *job, FILE *to)
 {
-    if (setting->text == NULL) {
+    if (setting->text == NULL ||
+        (job != NULL && !config_job_may_say(job, row->key, setting->text))) {
         return;
     }
     if (setting->given && setting->origin.line > 0) {

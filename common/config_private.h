@@ -106,6 +106,10 @@ const struct config_setting *config_setting_of(const struct config *cfg,
 const struct config_setting *config_job_setting_of(const struct config *cfg,
                                                    const struct config_job *job, const char *key);
 
+/* config_job_may_say - would this value of the key be right in the job's own section? What [jobs]
+ * says for others may not be. */
+bool config_job_may_say(const struct config_job *job, const char *key, const char *text);
+
 /* config_job_named - as config_job_find(), of a configuration that was built: for those who look
  * for each of many. */
 const struct config_job *config_job_named(const struct config *cfg, const char *name);

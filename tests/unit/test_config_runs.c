@@ -81,6 +81,10 @@ static const struct {
         "pgbaton.ini:6: [job a] sql_role: is for sql only; who runs a command is said by user"},
     {"a transaction for a command", POSTGRES JOB "sql_transaction = no\n",
         "pgbaton.ini:6: [job a] sql_transaction: is for sql only"},
+    {"exit codes of statements", SQL "on_failure = x\nsuccess_codes = 0,3\n",
+        "pgbaton.ini:7: [job a] success_codes: says nothing to statements: they have no exit code"},
+    {"a user of statements", SQL "user = nobody\n",
+        "pgbaton.ini:6: [job a] user: is for a command and for hooks; who runs statements is said by sql_role"},
     {"a critical job that ends", JOB "critical = yes\n",
         "pgbaton.ini:4: [job a] critical: is for a service only (schedule = always)"},
 };
@@ -233,6 +237,33 @@ Test(config_runs, statements)
     config_free(cfg);
 }
 
+/* In vain where a job has nothing but statements; its hooks are run by a shell, with all of that.
+ */
+Test(config_runs, statements_have_no_shell_but_their_hooks_have)
+{
+    static const char *const keys[] = {
+        "user = nobody",          "shell = /bin/bash -c", "directory = /tmp",
+        "umask = 0022",           "environment = A=b",    "environment_file = /x",
+        "clean_environment = on", "pass_database = yes",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        char text[512];
+        struct config_result r;
+
+        (void)snprintf(text, sizeof(text), SQL "%s\n", keys[i]);
+        config_fixture_write("pgbaton.ini", text);
+        r = config_fixture_read_with(NULL, NULL);
+        cr_expect_eq(r.problems.errors, 1, "%s", keys[i]);
+        config_fixture_release(&r);
+
+        (void)snprintf(text, sizeof(text), SQL "%s\non_recovery = x\n", keys[i]);
+        config_free(config_fixture_config(text));
+        (void)snprintf(text, sizeof(text), SQL "[jobs]\n%s\n", keys[i]);
+        config_free(config_fixture_config(text));
+    }
+}
+
 /* What --print shows, and that it can be read back. */
 Test(config_runs, print)
 {
@@ -248,14 +279,16 @@ Test(config_runs, print)
         "on_interrupt = skip\n",
         "retries = 0\n",
         "retry_delay = 10s\n",
-        "# pgbaton.ini:6\nsuccess_codes = 0-2\n",
+        "# pgbaton.ini:9\nsuccess_codes = 0-2\n",
         "sql_transaction = yes\n",
         "on_failure = none\n",
         "critical = no\n",
         "record = all\n",
         "# pgbaton.ini:5\nsql = SELECT 1\n",
     };
-    struct config *cfg = config_fixture_config(SQL "success_codes = 2,1,0\n");
+    struct config *cfg =
+        config_fixture_config(SQL "[job b]\nschedule = manual\ncommand = x\nsuccess_codes = 2,1,0\n"
+                                  "[jobs]\nuser = nobody\nsql_role = r\n");
     char *text = NULL;
     size_t size = 0;
     FILE *to = open_memstream(&text, &size);
