@@ -8,21 +8,34 @@
 
 static const char masked[] = "***";
 
-void config_print_masked(const char *text, FILE *to)
+/* A value in an INI file goes on in the next line where that is indented. */
+static void print_lines(const char *text, size_t length, FILE *to)
+{
+    for (size_t i = 0; i < length; i++) {
+        (void)fputs(text[i] == '\n' ? "\n    " : (char[]){text[i], '\0'}, to);
+    }
+}
+
+static void print_masked(const char *text, enum secret_place place, FILE *to)
 {
     size_t length = strlen(text);
     size_t at = 0;
 
     for (;;) {
-        struct secret secret = secret_next(text, length, at, SECRET_IN_VALUE);
+        struct secret secret = secret_next(text, length, at, place);
 
-        (void)fprintf(to, "%.*s", (int)(secret.start - at), text + at);
+        print_lines(text + at, secret.start - at, to);
         if (secret.start == length) {
             return;
         }
         (void)fputs(masked, to);
         at = secret.end;
     }
+}
+
+void config_print_masked(const char *text, FILE *to)
+{
+    print_masked(text, SECRET_IN_VALUE, to);
 }
 
 /* By the name of the variable, or by what its value looks like. */
@@ -57,14 +70,6 @@ static void print_environment(char *const *environment, FILE *to)
     }
 }
 
-/* A value in an INI file goes on in the next line where that is indented. */
-static void print_lines(const char *text, FILE *to)
-{
-    for (; *text != '\0'; text++) {
-        (void)fputs(*text == '\n' ? "\n    " : (char[]){*text, '\0'}, to);
-    }
-}
-
 static void print_setting(const struct config_row *row, const struct config_setting *setting,
                           const struct config_job *job, FILE *to)
 {
@@ -83,8 +88,10 @@ static void print_setting(const struct config_row *row, const struct config_sett
         print_environment(job->environment, to);
     } else if (row->kind == KIND_DSN) {
         config_print_masked(setting->text, to);
+    } else if (row->kind == KIND_COMMAND || row->kind == KIND_WORDS || row->kind == KIND_SQL) {
+        print_masked(setting->text, SECRET_IN_COMMAND, to);
     } else {
-        print_lines(setting->text, to);
+        print_lines(setting->text, strlen(setting->text), to);
     }
     (void)fputc('\n', to);
 }

@@ -2,7 +2,10 @@
 
 #include <string.h>
 
-static const char password_word[] = "password";
+#include "common/array.h"
+
+/* The first is libpq's, which may have blanks before and behind its =. */
+static const char *const names[] = {"password", "passwd", "token", "secret"};
 
 static bool is_space(char c)
 {
@@ -46,22 +49,39 @@ static bool is_parameter(const char *text, size_t at)
     return at > 0 && (text[at - 1] == '?' || text[at - 1] == '&');
 }
 
+size_t secret_name_length(const char *text, size_t length, size_t at)
+{
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (starts_with(text, length, at, names[i])) {
+            return strlen(names[i]);
+        }
+    }
+    return 0;
+}
+
+bool secret_is_password(const char *text, size_t length, size_t at)
+{
+    return starts_with(text, length, at, names[0]);
+}
+
 /* password=VALUE at this place? The value ends like one of libpq's: at the closing quote or at
  * white space, where a backslash keeps the next character; a parameter of a URI also at the next
  * one. */
 static bool password_value(const char *text, size_t length, size_t at, struct secret *ret)
 {
     bool parameter = is_parameter(text, at);
+    bool spaced = secret_is_password(text, length, at);
+    size_t name = secret_name_length(text, length, at);
     char quote = '\0';
 
-    if (!starts_with(text, length, at, password_word)) {
+    if (name == 0) {
         return false;
     }
-    at = skip_spaces(text, length, at + strlen(password_word));
+    at = spaced ? skip_spaces(text, length, at + name) : at + name;
     if (at == length || text[at] != '=') {
         return false;
     }
-    at = skip_spaces(text, length, at + 1);
+    at = spaced ? skip_spaces(text, length, at + 1) : at + 1;
     if (at < length && (text[at] == '\'' || text[at] == '"')) {
         quote = text[at++];
     }
@@ -114,6 +134,9 @@ struct secret secret_next(const char *text, size_t length, size_t from, enum sec
 {
     struct secret found;
 
+    if (place == SECRET_IN_COMMAND) {
+        return secret_next_in_command(text, length, from);
+    }
     for (size_t at = from; at < length; at++) {
         if (password_value(text, length, at, &found) ||
             uri_password(text, length, at, place, &found)) {

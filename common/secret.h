@@ -1,7 +1,8 @@
 /*
  * secret.h - PURE: where a text has a password: of a conninfo (password=VALUE), of a URI
- * (://USER:VALUE@), of the parameters of one (?password=VALUE). Whoever prints text from outside
- * leaves these places out. To show too little is the harmless mistake.
+ * (://USER:VALUE@), of the parameters of one (?password=VALUE), and behind words that end in
+ * passwd=, token= or secret=. Whoever prints text from outside leaves these places out. To show too
+ * little is the harmless mistake.
  */
 #ifndef PGBATON_COMMON_SECRET_H
 #define PGBATON_COMMON_SECRET_H
@@ -19,9 +20,22 @@ struct secret {
 enum secret_place {
     SECRET_IN_WORDS, /* a sentence: what is meant ends at white space */
     SECRET_IN_VALUE, /* one dsn and nothing else: a URI goes on to the end, blanks or not */
+    /* What a shell or a server reads: as in a sentence, but quotes count, and are left in pairs;
+     * and statements say PASSWORD 'VALUE'. */
+    SECRET_IN_COMMAND,
 };
 
 /* secret_next - the first at or behind from; {length, length}: there is none. */
 struct secret secret_next(const char *text, size_t length, size_t from, enum secret_place place);
+
+/* secret_next_in_command - the same; this is how secret_next() looks at a command. */
+struct secret secret_next_in_command(const char *text, size_t length, size_t from);
+
+/* secret_name_length - of a name of a secret that ends in this word, without the rest of it; 0:
+ * there is none at this place. */
+size_t secret_name_length(const char *text, size_t length, size_t at);
+
+/* secret_is_password - may blanks stand around the = behind it? */
+bool secret_is_password(const char *text, size_t length, size_t at);
 
 #endif

@@ -228,6 +228,21 @@ static const struct {
     {"a variable's name", "job a.environment=API_KEY=geheim A=1", "environment = API_KEY=*** A=1\n"},
     {"a variable's value", "job a.environment=URL=https://u:geheim@h A='x y'", "environment = URL=*** 'A=x y'\n"},
     {"with a ? in it too", "job a.environment=URL=https://u:ge?heim@h A=1", "environment = URL=*** A=1\n"},
+    {"a command's variable", "job a.command=PGPASSWORD=geheim psql -c x", "command = PGPASSWORD=*** psql -c x\n"},
+    {"quoted", "job a.command=PGPASSWORD='ge heim' psql", "command = PGPASSWORD=*** psql\n"},
+    {"partly quoted", "job a.command=PGPASSWORD=ge' heim'\\ heim psql", "command = PGPASSWORD=*** psql\n"},
+    {"an option", "job a.command=mysql --PassWord=geheim -e \"SELECT 1\"", "command = mysql --PassWord=*** -e \"SELECT 1\"\n"},
+    {"an option that is quoted as a whole", "job a.command=x '--password=ge heim' y", "command = x '--password=***' y\n"},
+    {"in quotes", "job a.command=psql \"host=h password=geheim user=u\" x", "command = psql \"host=h password=*** user=u\" x\n"},
+    {"in quotes, quoted", "job a.command=sh -c \"a; MY_PASSWD='ge heim' b\" x", "command = sh -c \"a; MY_PASSWD=*** b\" x\n"},
+    {"quoted the other way", "job a.command=sh -c \"a; x_token=\\\"ge heim\\\" b\" x", "command = sh -c \"a; x_token=*** b\" x\n"},
+    {"other names", "job a.on_failure=curl -d client_secret=geheim -d TOKEN=geheim u", "on_failure = curl -d client_secret=*** -d TOKEN=*** u\n"},
+    {"of a hook's address", "job a.on_success=curl https://u:geheim@h/p; b", "on_success = curl https://u:***@h/p; b\n"},
+    {"partly quoted there", "job a.on_success=curl https://u:'ge heim'@h/p x@y", "on_success = curl https://u:***@h/p x@y\n"},
+    {"its end in quotes", "job a.on_success=curl https://u:ge'heim@h/p' x@y", "on_success = curl https://u:*** x@y\n"},
+    {"an address in quotes", "job a.on_recovery=psql \"postgresql://u:geheim@h/d\" -c 'x@y'", "on_recovery = psql \"postgresql://u:***@h/d\" -c 'x@y'\n"},
+    {"with a parameter", "job a.on_recovery=psql postgresql://u:geheim@h/d?password=ge@heim -c x", "on_recovery = psql postgresql://u:*** -c x\n"},
+    {"a command without one", "job a.command=read token; test \"$password\" && PGPASSWORD= psql -h http://h:80/ u@h '#' # secret", "command = read token; test \"$password\" && PGPASSWORD= psql -h http://h:80/ u@h '#' # secret\n"},
     {"an address is none", "job a.environment=URL=https://h:80/?a=b A=1", "environment = URL=https://h:80/?a=b A=1\n"},
 };
 /* clang-format on */
@@ -258,6 +273,29 @@ Test(config_print, says_where_a_value_is_from)
     cr_expect_not_null(strstr(text, "\n# pgbaton.ini:9\n[job a]\n"), "%s", text);
     free(text);
     config_free(cfg);
+}
+
+/* Of words and statements, whose quotes have to be in pairs for it to be a configuration still. */
+Test(config_print, words_and_statements_are_masked_and_stay_ones)
+{
+    static const char text[] =
+        "[database]\ndsn = host=h\n[election]\nname = x\n"
+        "[job a]\nschedule = manual\nexec = x \"--password=ge heim\" 'a token=ge heim' y '# ' \n"
+        "[job b]\nschedule = manual\n"
+        "sql = ALTER ROLE x PASSWORD 'geheim -- '; UPDATE t SET password = 'geheim' WHERE a\n";
+    config_fixture_write("pgbaton.ini", text);
+    struct config *cfg = config_fixture_config(text);
+    char *shown = printed(cfg);
+
+    cr_expect_null(strstr(shown, "geheim"), "%s", shown);
+    cr_expect_not_null(strstr(shown, "exec = x \"--password=***\" 'a token=*** heim' y '# '\n"),
+                       "%s", shown);
+    cr_expect_not_null(strstr(shown, "sql = ALTER ROLE x PASSWORD ***; UPDATE t SET password = *** "
+                                     "WHERE a\n"),
+                       "%s", shown);
+    config_free(cfg);
+    config_free(config_fixture_config(shown));
+    free(shown);
 }
 
 /* What is printed, where nothing is masked, means the same again. */
