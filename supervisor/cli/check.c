@@ -17,6 +17,7 @@
 #include "common/duration.h"
 #include "supervisor/cli/check_budget.h"
 #include "supervisor/cli/check_json.h"
+#include "supervisor/cli/check_paths.h"
 #include "supervisor/cli/check_schedule.h"
 #include "supervisor/cli/commands.h"
 #include "supervisor/cli/table.h"
@@ -177,6 +178,7 @@ static void warn_about_job(const struct config *cfg, const struct config_job *jo
     (void)snprintf(section, sizeof(section), "job %s", job->name);
     warn_about_user(cfg, job, problems);
     warn_about_nice(cfg, job, section, problems);
+    check_paths_warn_of_job(cfg, job, problems);
     check_schedule_warn(cfg, job, clock_wall(), problems);
     if (job->grace > cfg->pgbaton.stop_timeout - STOP_SPARE) {
         config_problem_add(
@@ -184,15 +186,6 @@ static void warn_about_job(const struct config *cfg, const struct config_job *jo
             "%s is cut when the daemon stops: it has to fit into stop_timeout (%s) "
             "with 1s to spare",
             duration_text(job->grace).is, duration_text(cfg->pgbaton.stop_timeout).is);
-    }
-    if (job->directory != NULL && access(job->directory, X_OK) == -1) {
-        config_problem_add(problems, true, config_job_setting_of(cfg, job, "directory")->origin,
-                           section, "directory", "'%.200s': %s", job->directory, strerror(errno));
-    }
-    if (job->environment_file != NULL && access(job->environment_file, R_OK) == -1) {
-        config_problem_add(
-            problems, true, config_job_setting_of(cfg, job, "environment_file")->origin, section,
-            "environment_file", "'%.200s': %s", job->environment_file, strerror(errno));
     }
 }
 
@@ -220,6 +213,7 @@ static void warn(const struct config *cfg, struct config_problems *problems)
 {
     warn_about_identity(cfg, problems);
     warn_about_election(cfg, problems);
+    check_paths_warn(cfg, problems);
     for (size_t i = 0; i < cfg->job_count; i++) {
         if (cfg->jobs[i].enabled) {
             warn_about_job(cfg, &cfg->jobs[i], problems);

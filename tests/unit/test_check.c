@@ -118,8 +118,44 @@ static const struct {
         "1 job\n", "pgbaton.ini:6: warning: [job a] directory: '/missing': No such file or directory"},
     {"a user that is not there", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\ncommand = a\nuser = no-such-user\n", EXIT_CODE_DONE,
         "1 job\n", "pgbaton.ini:6: warning: [job a] user: there is no user 'no-such-user' on this machine"},
+    {"a password's file that is not there", "[database]\ndsn = host=h\npassword_file = /missing/pw\n[election]\nname = x\n", EXIT_CODE_DONE,
+        "ok", "pgbaton.ini:3: warning: [database] password_file: '/missing/pw': No such file or directory"},
+    {"a database in no directory", "[database]\ndsn = sqlite:/missing/x.db\n", EXIT_CODE_DONE,
+        "ok", "pgbaton.ini:2: warning: [database] dsn: '/missing/': No such file or directory"},
+    {"a log in no directory", "[pgbaton]\nlog_file = pgbaton.ini/log\n[database]\ndsn = sqlite:/x\n", EXIT_CODE_DONE,
+        "ok", "pgbaton.ini/': Not a directory"},
+    {"output into no directory", "[database]\ndsn = sqlite:/x\n[jobs]\noutput = /missing/o\n[job a]\nschedule = manual\ncommand = a\n", EXIT_CODE_DONE,
+        "1 job\n", "pgbaton.ini:4: warning: [job a] output: '/missing/': No such file or directory"},
+    {"a program that is not there", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\nexec = /missing x\n", EXIT_CODE_DONE,
+        "1 job\n", "pgbaton.ini:5: warning: [job a] exec: '/missing': No such file or directory"},
+    {"one that nobody may run", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\nexec = /etc/passwd\n", EXIT_CODE_DONE,
+        "1 job\n", "pgbaton.ini:5: warning: [job a] exec: '/etc/passwd': Permission denied"},
+    {"a directory is no program", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\nexec = /tmp\n", EXIT_CODE_DONE,
+        "1 job\n", "pgbaton.ini:5: warning: [job a] exec: '/tmp': Is a directory"},
+    {"a shell that is not there", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\ncommand = x\nshell = /missing -c\n", EXIT_CODE_DONE,
+        "1 job\n", "pgbaton.ini:6: warning: [job a] shell: '/missing': No such file or directory"},
 };
 /* clang-format on */
+
+/* Not of what is looked for where the job runs, nor of what is not used. */
+Test(check, warns_of_no_path_that_may_work)
+{
+    char *out = NULL;
+    char *err = NULL;
+
+    config_fixture_write("pgbaton.ini", "[pgbaton]\nlog_file = log\n[database]\ndsn = sqlite:x\n"
+                                        "[job a]\nschedule = manual\nexec = missing x\n"
+                                        "shell = /missing\noutput = ./o\n"
+                                        "[job b]\nschedule = manual\nexec = /bin/true\n"
+                                        "output = /dev/null\n"
+                                        "[job c]\nschedule = manual\nexec = /missing\n"
+                                        "enabled = no\n");
+    cr_expect_eq(run(no_words, &out, &err), EXIT_CODE_DONE);
+    cr_expect_null(strstr(err, "missing"), "%s", err);
+    cr_expect_null(strstr(err, "irectory"), "%s", err);
+    free(out);
+    free(err);
+}
 
 Test(check, says)
 {
