@@ -6,9 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "common/secret.h"
 
 enum {
     PASSWORD_MAX = 64 * 1024, /* tokens of clouds have thousands; the server takes 65,535 bytes */
@@ -110,6 +113,47 @@ static void hide_quoted(char *text)
     }
 }
 
+/* How a place in the dsn lies to its passwords. */
+enum nearness { APART, BEHIND, INSIDE };
+
+/* Of one that is written without quotes the next word may be a part, after a blank that nobody
+ * quoted. */
+static enum nearness nearness_of(const char *dsn, size_t place)
+{
+    size_t length = strlen(dsn);
+    enum nearness nearest = APART;
+
+    for (size_t at = 0; at < length;) {
+        struct secret s = secret_next(dsn, length, at, SECRET_IN_VALUE);
+
+        if (place >= s.start && place < s.end) {
+            return INSIDE;
+        }
+        if (s.start < length && place == s.end + strspn(dsn + s.end, " \t\r\n&")) {
+            nearest = BEHIND;
+        }
+        at = s.end > at ? s.end : at + 1;
+    }
+    return nearest;
+}
+
+/* libpq has quoted a keyword, last of all: wherever the dsn has this word, is it apart? */
+static enum nearness keyword_nearness(const char *dsn, const char *said)
+{
+    const char *open = strchr(said, '"');
+    size_t length = open == NULL ? 0 : strcspn(open + 1, "\"");
+    char *word = strndup(open == NULL ? "" : open + 1, length);
+    enum nearness nearest = length == 0 || word == NULL ? INSIDE : APART;
+
+    for (const char *at = dsn; nearest != INSIDE && (at = strstr(at, word)) != NULL; at++) {
+        enum nearness here = nearness_of(dsn, (size_t)(at - dsn));
+
+        nearest = here > nearest ? here : nearest;
+    }
+    free(word);
+    return nearest;
+}
+
 /* What only led to the words that were hidden. */
 static void cut_tail(char *text)
 {
@@ -172,6 +216,29 @@ static const char *value_of(const PQconninfoOption *options, const char *keyword
     return "";
 }
 
+/* What libpq said of the dsn, without what may be part of a password; NULL: it had no memory. */
+static void explain(const char *dsn, char *said, char *reterr, size_t size)
+{
+    enum nearness nearness = APART;
+
+    if (said != NULL && may_have_password(dsn)) {
+        bool is_keyword = strstr(said, "invalid connection option") != NULL ||
+                          strstr(said, "invalid URI query parameter") != NULL;
+
+        nearness = is_keyword ? keyword_nearness(dsn, said) : INSIDE;
+    }
+    if (nearness != APART) {
+        hide_quoted(said);
+    }
+    connect_one_line(said == NULL ? "out of memory" : said, reterr, size);
+    cut_tail(reterr);
+    if (nearness == BEHIND) {
+        size_t used = strlen(reterr);
+
+        (void)snprintf(reterr + used, size - used, ": the word behind the password");
+    }
+}
+
 int connect_check_dsn(const char *dsn, char *reterr, size_t size)
 {
     char *said = NULL;
@@ -179,11 +246,7 @@ int connect_check_dsn(const char *dsn, char *reterr, size_t size)
     int rc = 0;
 
     if (options == NULL) {
-        if (said != NULL && may_have_password(dsn)) {
-            hide_quoted(said);
-        }
-        connect_one_line(said == NULL ? "out of memory" : said, reterr, size);
-        cut_tail(reterr);
+        explain(dsn, said, reterr, size);
         PQfreemem(said);
         return -EINVAL;
     }
