@@ -47,6 +47,10 @@ int command_import(struct command_line *line);    /* supervisor/cli/import.c */
 int command_exec(struct command_line *line);      /* worker/leader/exec_here.c */
 int command_init_db(struct command_line *line);   /* worker/database/init_db.c */
 
+/* usage_error - "pgbaton: COMMAND: WHAT 'WORD'; see ...", with nothing in it that a terminal would
+ * obey; word NULL: it is missing. Returns EXIT_CODE_USAGE; supervisor/cli/words.c. */
+int usage_error(const char *command, const char *what, const char *word);
+
 /* cli_load - read the configuration or print every problem; NULL: the command returns
  * EXIT_CODE_CONFIG. */
 struct config *cli_load(const struct command_line *line);

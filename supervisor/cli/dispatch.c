@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/control.h"
+#include "supervisor/cli/table.h"
 
 /* The options that take a value, as seen at one place of the line. */
 enum option {
@@ -194,7 +195,9 @@ static void print_command_help(const struct command_spec *command)
 
 static int usage(const char *text)
 {
-    (void)fprintf(stderr, "pgbaton: %s\nTry 'pgbaton --help'.\n", text);
+    (void)fputs("pgbaton: ", stderr);
+    print_safe(stderr, text); /* it has words of the line in it */
+    (void)fputs("\nTry 'pgbaton --help'.\n", stderr);
     return EXIT_CODE_USAGE;
 }
 

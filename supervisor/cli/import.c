@@ -137,6 +137,13 @@ static int read_lines(struct import *im, FILE *from, bool system)
     return rc;
 }
 
+static void complain(const char *file, int error)
+{
+    (void)fputs("pgbaton import: ", stderr);
+    print_safe(stderr, file);
+    (void)fprintf(stderr, ": %s\n", strerror(error));
+}
+
 static int convert(struct import *im, const char *file, bool system)
 {
     bool is_input = strcmp(file, "-") == 0;
@@ -144,7 +151,7 @@ static int convert(struct import *im, const char *file, bool system)
     int rc;
 
     if (from == NULL) {
-        (void)fprintf(stderr, "pgbaton import: %s: %s\n", file, strerror(errno));
+        complain(file, errno);
         return EXIT_CODE_FAILED;
     }
     im->system_zone = system_zone(&im->memory);
@@ -157,7 +164,7 @@ static int convert(struct import *im, const char *file, bool system)
         rc = -ENOMEM;
     }
     if (rc < 0) {
-        (void)fprintf(stderr, "pgbaton import: %s: %s\n", file, strerror(-rc));
+        complain(file, -rc);
     }
     return rc < 0 || im->left_out > 0 ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
 }

@@ -12,9 +12,7 @@ int command_run(struct command_line *line)
     char **argv = line->argv;
 
     if (argc > 0 && strcmp(argv[0], "--") != 0) {
-        (void)fprintf(stderr, "pgbaton run: '%s' is not expected; a command goes behind --\n",
-                      argv[0]);
-        return EXIT_CODE_USAGE;
+        return usage_error("run", "a command goes behind --; it does not know", argv[0]);
     }
     if (argc == 1) {
         (void)fprintf(stderr, "pgbaton run: -- must be followed by a command\n");

@@ -29,8 +29,8 @@ static bool read_options(const struct command_line *line, struct status_options 
         } else if (strcmp(line->argv[i], "--watch") == 0) {
             options.watch = true;
         } else {
-            (void)fprintf(stderr, "pgbaton: status: '%s' is none of --json, --is-leader, --watch\n",
-                          line->argv[i]);
+            (void)usage_error("status", "knows --json, --is-leader and --watch, not",
+                              line->argv[i]);
             return false;
         }
     }

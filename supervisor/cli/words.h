@@ -32,10 +32,6 @@ struct words {
  * stands behind "--" is an operand. */
 int words_read(const struct command_line *line, const struct words *words);
 
-/* usage_error - "pgbaton: COMMAND: WHAT 'WORD'; see ..."; word NULL: it is missing. Returns
- * EXIT_CODE_USAGE. */
-int usage_error(const char *command, const char *what, const char *word);
-
 /* print_sentences - text of the daemon: line feeds are meant, other control characters are not. */
 void print_sentences(FILE *to, const char *text);
 

@@ -129,6 +129,13 @@ Test(dispatch, a_typo_gets_one_clear_error)
         "pgbaton: there is no command 'statu'; did you mean 'status'?\nTry 'pgbaton --help'.\n");
 }
 
+Test(dispatch, no_terminal_obeys_an_unknown_command)
+{
+    (void)dispatch("pgbaton \033[31mx");
+    (void)fflush(stderr);
+    cr_expect_stderr_eq_str("pgbaton: there is no command '\\x1b[31mx'\nTry 'pgbaton --help'.\n");
+}
+
 Test(dispatch, what_could_not_be_written_has_not_succeeded)
 {
     static const char *const lines[] = {"pgbaton print", "pgbaton --help", "pgbaton run --help",

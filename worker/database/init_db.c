@@ -37,10 +37,14 @@ static bool read_options(struct command_line *line, struct init_options *ret_opt
         } else if (strcmp(line->argv[i], "--role") == 0 && i + 1 < line->argc) {
             options.role = line->argv[++i];
         } else {
-            (void)fprintf(stderr,
-                          "pgbaton init-db: '%s' is not understood; usage: pgbaton init-db "
-                          "[--print] [--role ROLE]\n",
-                          line->argv[i]);
+            bool alone = strcmp(line->argv[i], "--role") == 0;
+
+            (void)usage_error("init-db", alone ? "wants a value for" : "does not know",
+                              line->argv[i]);
+            return false;
+        }
+        if (options.role != NULL && options.role[0] == '\0') {
+            (void)usage_error("init-db", "the name of the role is empty", NULL);
             return false;
         }
     }

@@ -129,7 +129,7 @@ int command_exec(struct command_line *line)
     int code = EXIT_CODE_USAGE;
 
     if (job == NULL) {
-        (void)fprintf(stderr, "pgbaton exec: there is no job '%s'\n", line->argv[0]);
+        (void)usage_error("exec", "there is no job", line->argv[0]);
         list_jobs(cfg);
     } else {
         code = exec_as_the_daemon(cfg, job, reason, sizeof(reason));
