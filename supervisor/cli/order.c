@@ -147,6 +147,10 @@ int command_step_down(struct command_line *line)
         if (duration_parse(length, &order.length) < 0) {
             return usage_error(order.command, "--for takes a duration such as 30s, not", length);
         }
+        if (order.length <= 0) {
+            return usage_error(order.command, "--for takes more than nothing, such as 30s, not",
+                               length);
+        }
         order.has_length = true;
     }
     return carry_out(line, &order);

@@ -20,6 +20,8 @@ static const struct {
     {"--for wants a value",                        command_step_down, {"--for"}},
     {"--for wants a duration",                     command_step_down, {"--for", "soon"}},
     {"--for wants a duration behind = too",        command_step_down, {"--for=-1s"}},
+    {"--for wants more than nothing",              command_step_down, {"--for", "0"}},
+    {"in any unit",                                command_step_down, {"--for=0s"}},
     {"step-down knows no other option",            command_step_down, {"--force", "--now"}},
     {"status knows no other option",               command_status,    {"--yaml"}},
     {"a command of run stands behind --",          command_run,       {"true"}},
@@ -56,6 +58,7 @@ static const struct {
     {"import does", command_import, {"/no\033[31m"}, "pgbaton import: /no\\x1b[31m: No such file"},
     {"a role without a name", command_init_db, {"--role"}, "wants a value for '--role'; "},
     {"a role whose name is empty", command_init_db, {"--print", "--role", ""}, "the name of the role is empty; "},
+    {"a rest of nothing", command_step_down, {"--for", "0"}, "--for takes more than nothing, such as 30s, not '0'; "},
 };
 /* clang-format on */
 
