@@ -137,7 +137,9 @@ static int parse_duration(struct value *v)
     int rc = is_word ? 0 : duration_parse(v->text, &length);
 
     if (rc == -EINVAL) {
-        return refuse(v, "'%.40s' is not a duration such as 500ms, 10s or 5m", v->text);
+        return refuse(
+            v, "'%.40s' is not a duration such as 500ms, 10s or 90m: one number and one unit",
+            v->text);
     }
     /* Where a word stands for 0, 0 says the same. */
     is_word = is_word || (rc == 0 && length == 0 && v->row->choices != NULL);

@@ -120,8 +120,11 @@ static int parse_every(struct parsing *p, const char *text)
     dur_ns length = 0;
 
     if (duration_parse(text, &length) < 0) {
-        (void)snprintf(p->reterr, p->reterr_size,
-                       "'every %.40s' needs a duration such as 'every 30s'", text);
+        (void)snprintf(
+            p->reterr, p->reterr_size,
+            "'every %.40s' needs a duration such as 'every 30s': one number and one unit, "
+            "such as 90m",
+            text);
         return -EINVAL;
     }
     if (length < SCHEDULE_EVERY_MIN) {
@@ -161,16 +164,22 @@ size_t schedule_parent_length(const char *parent)
     return (size_t)(skip_word(parent) - parent);
 }
 
+#define AFTER_FORMS "right are 'after JOB' (when it succeeds) and 'after JOB any' (when it ends)"
+
 static int parse_after(struct parsing *p, const char *text)
 {
     const char *rest = skip_blanks(skip_word(text));
     const char *behind_any = after_word(rest, "any");
 
-    if (*text == '\0' || (*rest != '\0' && (behind_any == NULL || *behind_any != '\0'))) {
-        (void)snprintf(p->reterr, p->reterr_size,
-                       "'after %.40s' names no job; right are 'after JOB' (when it succeeds) and "
-                       "'after JOB any' (when it ends)",
-                       text);
+    if (*text == '\0') {
+        (void)snprintf(p->reterr, p->reterr_size, "'after' names no job; " AFTER_FORMS);
+        return -EINVAL;
+    }
+    if (*rest != '\0' && (behind_any == NULL || *behind_any != '\0')) {
+        (void)snprintf(
+            p->reterr, p->reterr_size,
+            "'after %.40s': behind the job's name '%.40s' is not understood; " AFTER_FORMS, text,
+            rest);
         return -EINVAL;
     }
     p->schedule->kind = SCHEDULE_AFTER;

@@ -448,7 +448,8 @@ static int command(struct command_line *line, enum job_order what, bool all)
     }
     order.limited = timeout != NULL;
     if (order.limited && (duration_parse(timeout, &order.within) < 0 || order.within <= 0)) {
-        return usage_error(name, "--timeout takes a duration such as 30s, not", timeout);
+        return usage_error(
+            name, "--timeout takes a duration, one number and one unit such as 90m, not", timeout);
     }
     struct config *cfg = cli_load_daemon(line);
     if (cfg == NULL) {

@@ -145,7 +145,9 @@ int command_step_down(struct command_line *line)
             return usage_error(order.command, "does not know, or wants a value for,", word);
         }
         if (duration_parse(length, &order.length) < 0) {
-            return usage_error(order.command, "--for takes a duration such as 30s, not", length);
+            return usage_error(order.command,
+                               "--for takes a duration, one number and one unit such as 90m, not",
+                               length);
         }
         if (order.length <= 0) {
             return usage_error(order.command, "--for takes more than nothing, such as 30s, not",

@@ -28,7 +28,7 @@ static const struct {
     const char *problem;
 } wrong[] = {
     {"no duration", "[election]\nlease = 5 parsecs\n",
-        "pgbaton.ini:2: [election] lease: '5 parsecs' is not a duration such as 500ms, 10s or 5m"},
+        "pgbaton.ini:2: [election] lease: '5 parsecs' is not a duration such as 500ms, 10s or 90m: one number and one unit"},
     {"a duration out of range", "[election]\nlease = 2d\n",
         "pgbaton.ini:2: [election] lease: 2d is out of range; it may be 1s to 1h"},
     {"a duration beyond all", "[election]\nlease = 9999999999999999999s\n",
@@ -82,7 +82,7 @@ static const struct {
     {"a file without a directory is a slip", JOB "command = a\noutput = logs\n",
         "pgbaton.ini:4: [job a] output: 'logs' is none of log, none, or a file with a / in its name"},
     {"a wrong default is reported where it is", "[jobs]\ngrace = x\n" JOB "command = a\n",
-        "pgbaton.ini:2: [jobs] grace: 'x' is not a duration such as 500ms, 10s or 5m"},
+        "pgbaton.ini:2: [jobs] grace: 'x' is not a duration such as 500ms, 10s or 90m: one number and one unit"},
     {"the budget, at the line of the lease", "[database]\n[election]\nlease = 4s\nheartbeat = 500ms\n",
         NULL /* dsn = none: no lease */},
     {"not yet: a key", "[pgbaton]\nlisten = 127.0.0.1:9853\n",
@@ -434,7 +434,7 @@ static const struct {
     {"an include of nothing, with blanks", " pgbaton.include = missing.ini",
         "-o: [pgbaton] include: 'missing.ini': there is no such file; a pattern may match none"},
     {"a wrong value", "jobs.grace=x",
-        "-o: [jobs] grace: 'x' is not a duration such as 500ms, 10s or 5m"},
+        "-o: [jobs] grace: 'x' is not a duration such as 500ms, 10s or 90m: one number and one unit"},
 };
 /* clang-format on */
 
@@ -460,7 +460,7 @@ Test(config, environment_is_checked_too)
     r = config_fixture_read_with(NULL, environment);
     cr_expect(config_fixture_has(&r, "environment: [database] dsn: is empty; give one of: " FORMS));
     cr_expect(config_fixture_has(&r, "environment: [election] lease: 'long' is not a duration such "
-                                     "as 500ms, 10s or 5m"));
+                                     "as 500ms, 10s or 90m: one number and one unit"));
     config_fixture_release(&r);
 }
 

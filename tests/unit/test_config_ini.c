@@ -91,7 +91,7 @@ static const struct {
     {"nor does it after an empty line", JOB "command = a\n\n  b\n",
         "pgbaton.ini:5: an indented line continues a value, and there is none above it; begin the line at its start"},
     {"the line of a continued value is its first", "[election]\nlease = 5\n  s\n",
-        "pgbaton.ini:2: [election] lease: '5 s' is not a duration such as 500ms, 10s or 5m"},
+        "pgbaton.ini:2: [election] lease: '5 s' is not a duration such as 500ms, 10s or 90m: one number and one unit"},
     {"a comment of the shell that takes in the rest", JOB "command = a\n  # first\n  b\n",
         "pgbaton.ini:4: [job a] command: has a comment that begins with # here; lines are joined, so it would take in all that follows: put the # at the very start of its line"},
     {"behind a command too", JOB "command = a; # first\n\n[job b]\nschedule = manual\ncommand = b\non_failure = x &&\n  y # why\n# no\n  z\n",

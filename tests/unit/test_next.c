@@ -57,6 +57,7 @@ static const struct {
         "[]\n", "'manual' is not started by a clock"},
     {"no schedule", {"-n", "3"}, EXIT_CODE_USAGE, "", "a schedule is missing"},
     {"a bad one", {"61 * * * *"}, EXIT_CODE_USAGE, "", "minute '61': 61 is not one of 0 to 59"},
+    {"one that is not understood to its end", {"after foo all"}, EXIT_CODE_USAGE, "", "'after foo all': behind the job's name 'all' is not understood"},
     {"a bad zone", {"@daily", "--zone", "Europe/Berln"}, EXIT_CODE_USAGE, "", "'Europe/Berln' is no time zone"},
     {"a bad time", {"@daily", "--from", "noon"}, EXIT_CODE_USAGE, "", "'noon' is not a time such as"},
     {"a bad number", {"@daily", "-n", "0"}, EXIT_CODE_USAGE, "", "-n takes a number from 1 to 100000"},

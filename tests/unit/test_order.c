@@ -58,6 +58,7 @@ static const struct {
     {"import does", command_import, {"/no\033[31m"}, "pgbaton import: /no\\x1b[31m: No such file"},
     {"a role without a name", command_init_db, {"--role"}, "wants a value for '--role'; "},
     {"a role whose name is empty", command_init_db, {"--print", "--role", ""}, "the name of the role is empty; "},
+    {"a rest of two units", command_step_down, {"--for", "1h30m"}, "--for takes a duration, one number and one unit such as 90m, not '1h30m'; "},
     {"a rest of nothing", command_step_down, {"--for", "0"}, "--for takes more than nothing, such as 30s, not '0'; "},
 };
 /* clang-format on */

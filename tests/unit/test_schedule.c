@@ -84,7 +84,9 @@ static const struct {
     {"no such day", "at 2026-02-29T00:00", "'2026-02-29T00:00' is not a time"},
     {"beyond all time", "at 2300-01-01T00:00", "out of range; 1678 to 2261 are right"},
     {"after nothing", "after", "names no job; right are 'after JOB'"},
-    {"after two", "after a b", "'after a b' names no job"},
+    {"after two", "after a b", "'after a b': behind the job's name 'b' is not understood; right are 'after JOB' (when it succeeds) and"},
+    {"after any but not now", "after a any b", "behind the job's name 'any b' is not understood"},
+    {"a length of two units", "every 1h30m", "'every 1h30m' needs a duration such as 'every 30s': one number and one unit, such as 90m"},
 };
 /* clang-format on */
 
