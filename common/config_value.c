@@ -420,36 +420,6 @@ static int parse_words(struct value *v)
     return 0;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    const char *one = *(char *const *)a;
-    const char *other = *(char *const *)b;
-    size_t length = strcspn(one, "=");
-    size_t other_length = strcspn(other, "=");
-    int order = memcmp(one, other, length < other_length ? length : other_length);
-
-    return order != 0 ? order : (length > other_length) - (length < other_length);
-}
-
-/* A word whose name another one has too; NULL: there is none. Sorted, or thousands would take
- * seconds in each job. */
-static const char *repeated_name(struct value *v, char *const *words, size_t count)
-{
-    char **sorted = count < 2 ? NULL : config_memory_take(v->memory, count * sizeof(*sorted));
-
-    if (sorted == NULL) {
-        return NULL; /* too few, or no memory, which is noted */
-    }
-    memcpy(sorted, words, count * sizeof(*sorted));
-    qsort(sorted, count, sizeof(*sorted), by_name);
-    for (size_t i = 1; i < count; i++) {
-        if (by_name(&sorted[i - 1], &sorted[i]) == 0) {
-            return sorted[i];
-        }
-    }
-    return NULL;
-}
-
 /* Values are not repeated in a refusal, nor words that are all value. */
 static int parse_environment(struct value *v)
 {
@@ -469,7 +439,7 @@ static int parse_environment(struct value *v)
         }
     }
 
-    const char *repeated = rc == 0 ? repeated_name(v, words, count) : NULL;
+    const char *repeated = rc == 0 ? config_words_repeated_name(v->memory, words, count) : NULL;
 
     if (repeated != NULL) {
         return refuse(v, "%.*s is there twice; keep one of the two", (int)strcspn(repeated, "="),

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Words are cut out of the text into one buffer, each with its NUL. */
@@ -107,6 +108,35 @@ void config_words_print(const char *word, FILE *to)
         (void)fprintf(to, *at == '\'' ? "'\\%c'" : "%c", *at);
     }
     (void)fputc('\'', to);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const char *one = *(char *const *)a;
+    const char *other = *(char *const *)b;
+    size_t length = strcspn(one, "=");
+    size_t other_length = strcspn(other, "=");
+    int order = memcmp(one, other, length < other_length ? length : other_length);
+
+    return order != 0 ? order : (length > other_length) - (length < other_length);
+}
+
+const char *config_words_repeated_name(struct config_memory *memory, char *const *words,
+                                       size_t count)
+{
+    char **sorted = count < 2 ? NULL : config_memory_take(memory, count * sizeof(*sorted));
+
+    if (sorted == NULL) {
+        return NULL; /* too few, or no memory, which is noted */
+    }
+    memcpy(sorted, words, count * sizeof(*sorted));
+    qsort(sorted, count, sizeof(*sorted), by_name);
+    for (size_t i = 1; i < count; i++) {
+        if (by_name(&sorted[i - 1], &sorted[i]) == 0) {
+            return sorted[i];
+        }
+    }
+    return NULL;
 }
 
 bool config_is_name(const char *text, size_t length_max, char *why, size_t why_size)

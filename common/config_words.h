@@ -25,6 +25,11 @@ int config_words_split(struct config_memory *memory, const char *text, char ***r
  * are needed. */
 void config_words_print(const char *word, FILE *to);
 
+/* config_words_repeated_name - a word NAME=VALUE whose NAME another one has too; NULL: there is
+ * none. Sorted, or thousands would take seconds in each job. */
+const char *config_words_repeated_name(struct config_memory *memory, char *const *words,
+                                       size_t count);
+
 /* config_is_name - letters, digits and _.:@+-, the first a letter, a digit or _, at most so
  * many bytes. If not, why says what would be right. */
 bool config_is_name(const char *text, size_t length_max, char *why, size_t why_size);
