@@ -26,6 +26,27 @@ static bool is_quote(char c)
     return c == '\'' || c == '"';
 }
 
+/* The quote in quotes in which it is, as in 'psql "password=x"'; without one, as it was. */
+static struct place innermost(struct place p)
+{
+    char inner = '\0';
+    size_t opened = p.opened;
+
+    for (size_t i = p.opened; i < p.at; i++) {
+        char c = p.text[i];
+
+        if (is_quote(c) && (inner == '\0' || inner == c)) {
+            inner = inner == '\0' ? c : '\0';
+            opened = i + 1;
+        }
+    }
+    if (inner != '\0') {
+        p.quote = inner;
+        p.opened = opened;
+    }
+    return p;
+}
+
 /* Does what is quoted begin with the word that is here: '--password=a b'? */
 static bool is_first_word(const struct place *p)
 {
@@ -61,11 +82,12 @@ static size_t word_end(const struct place *p, size_t from)
  * keep a blank in it. */
 static size_t quoted_end(const struct place *p, size_t from)
 {
-    bool whole = is_first_word(p);
+    struct place in = innermost(*p);
+    bool whole = is_first_word(&in);
     char inner = '\0';
     size_t at = from;
 
-    while (at < p->length && p->text[at] != p->quote) {
+    while (at < p->length && p->text[at] != p->quote && p->text[at] != in.quote) {
         char c = p->text[at];
         bool kept =
             c == '\\' && at + 1 < p->length && !(p->quote == '\'' && p->text[at + 1] == '\'');

@@ -236,6 +236,8 @@ static const struct {
     {"in quotes", "job a.command=psql \"host=h password=geheim user=u\" x", "command = psql \"host=h password=*** user=u\" x\n"},
     {"in quotes, quoted", "job a.command=sh -c \"a; MY_PASSWD='ge heim' b\" x", "command = sh -c \"a; MY_PASSWD=*** b\" x\n"},
     {"quoted the other way", "job a.command=sh -c \"a; x_token=\\\"ge heim\\\" b\" x", "command = sh -c \"a; x_token=*** b\" x\n"},
+    {"in quotes that are in quotes", "job a.command=sh -c 'psql \"host=h password=geheim\" y' x", "command = sh -c 'psql \"host=h password=***\" y' x\n"},
+    {"of which it is the first word", "job a.command=sh -c 'x \"--password=ge heim\" y' x", "command = sh -c 'x \"--password=***\" y' x\n"},
     {"other names", "job a.on_failure=curl -d client_secret=geheim -d TOKEN=geheim u", "on_failure = curl -d client_secret=*** -d TOKEN=*** u\n"},
     {"of a hook's address", "job a.on_success=curl https://u:geheim@h/p; b", "on_success = curl https://u:***@h/p; b\n"},
     {"partly quoted there", "job a.on_success=curl https://u:'ge heim'@h/p x@y", "on_success = curl https://u:***@h/p x@y\n"},
