@@ -174,7 +174,7 @@ Test(hook, it_finds_what_has_happened)
     expect_logged("text=\"failed 9 (exit code 9) [] 2\"");
     expect_logged("text=\"2027-01-15T08:00:00Z 2027-01-15T08:00:01Z 2027-01-15T08:00:02Z\"");
     expect_logged("hook_started job=backup hook=on_failure run=1.7-41 pid=");
-    expect_logged("info pgbaton: hook_ended job=backup hook=on_failure");
+    expect_logged("info pgbaton: hook_ended job=backup hook=on_failure run=1.7-41 pid=");
     expect_logged("code=0 seconds=");
     cr_expect_eq(number, 42, "a number of its own");
 }
@@ -236,18 +236,29 @@ Test(hook, one_that_cannot_be_started_is_logged)
                   "reason=\"cannot change to directory '/no/such/directory'");
 }
 
-Test(hook, it_takes_no_longer_than_the_jobs_timeout)
+Test(hook, it_is_ended_at_its_limit)
 {
-    job.timeout = DUR_S(2); /* its shell has set the trap by then */
+    hooks.limit = DUR_S(2); /* its shell has set the trap by then */
     job.on_failure = "trap 'echo asked; exit 5' TERM; while :; do sleep 0.02; done";
     cr_assert_eq(hooks_run(&hooks, &call), 1);
     run_to_the_end();
     expect_logged("code=5 reason=timeout");
 }
 
+Test(hook, the_jobs_timeout_is_not_its_own)
+{
+    cr_expect_eq(hooks.limit, DUR_S(60));
+    job.timeout = DUR_MS(1);
+    job.on_failure = "sleep 0.5; echo done";
+    cr_assert_eq(hooks_run(&hooks, &call), 1);
+    run_to_the_end();
+    expect_logged("text=\"done\"");
+    expect_logged("code=0 seconds=");
+}
+
 Test(hook, one_that_does_not_listen_is_killed)
 {
-    job.timeout = DUR_S(2); /* its shell has set the trap by then */
+    hooks.limit = DUR_S(2); /* its shell has set the trap by then */
     job.grace = DUR_MS(50);
     job.on_failure = "trap '' TERM; while :; do sleep 0.02; done";
     cr_assert_eq(hooks_run(&hooks, &call), 1);

@@ -21,13 +21,14 @@ struct hook_run {
     mono_ns limit_at; /* then TERM, or, after that, KILL */
     bool told;
     char job[JOB_NAME_MAX];
+    char of[RUN_ID_MAX]; /* the run whose end it is for */
 };
 
 static void on_due(void *ctx);
 
 int hooks_init(struct hooks *hooks, struct ev_loop *loop, struct run_world *world)
 {
-    *hooks = (struct hooks){.world = world};
+    *hooks = (struct hooks){.world = world, .limit = HOOK_LIMIT};
     return timer_init(&hooks->timer, loop, on_due, hooks);
 }
 
@@ -164,12 +165,11 @@ static struct run *start(struct hooks *hooks, const struct hook_call *call, enum
 
 static void add(struct hooks *hooks, struct hook_run *h, const struct hook_call *call)
 {
-    const struct config_job *job = call->job;
-    dur_ns limit = job->timeout > 0 && job->timeout < HOOK_LIMIT ? job->timeout : HOOK_LIMIT;
-
-    h->grace = job->grace;
-    h->limit_at = clock_now() + limit;
-    (void)snprintf(h->job, sizeof(h->job), "%s", job->name);
+    /* The job's timeout is not the hook's: it may be what the hook has to tell about. */
+    h->grace = call->job->grace;
+    h->limit_at = clock_now() + hooks->limit;
+    (void)snprintf(h->job, sizeof(h->job), "%s", call->job->name);
+    (void)snprintf(h->of, sizeof(h->of), "%s", call->run_id);
     h->next = hooks->first;
     hooks->first = h;
     hooks->count++;
@@ -244,8 +244,8 @@ bool hooks_reaped(struct hooks *hooks, pid_t pid, int status)
     int code = run_code(h->run);
 
     log_event(code == 0 ? LEVEL_INFO : LEVEL_WARN, "hook_ended",
-              "job=%s hook=%s pid=%d code=%d%s seconds=%.3f", log_text(h->job).is,
-              hook_name(h->hook), (int)pid, code, h->told ? " reason=timeout" : "",
+              "job=%s hook=%s run=%s pid=%d code=%d%s seconds=%.3f", log_text(h->job).is,
+              hook_name(h->hook), h->of, (int)pid, code, h->told ? " reason=timeout" : "",
               (double)(clock_now() - h->run->started_at) / (double)DUR_S(1));
     run_free(hooks->world, h->run);
     free(h);

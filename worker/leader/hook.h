@@ -3,8 +3,8 @@
  *
  * Each is a process like that of a run: the job's shell, user, directory and environment, its
  * output in the log under the job's name, below the worker and in a cgroup of its own, so that it
- * dies with the term. At most HOOK_LIMIT, or the job's timeout where that is less: then TERM, the
- * job's grace, KILL. How it ends is logged, and changes nothing.
+ * dies with the term. At most HOOK_LIMIT, whatever the job's timeout is: then TERM, the job's
+ * grace, KILL. How it ends is logged, and changes nothing.
  *
  * Runs in: worker.
  */
@@ -28,6 +28,7 @@ struct hooks {
     struct timer timer;      /* the nearest limit */
     struct hook_run *first;
     unsigned count;
+    dur_ns limit; /* HOOK_LIMIT; a test has less time */
 };
 
 /*
