@@ -364,6 +364,8 @@ Test(jobs, one_that_cannot_be_started_is_named_and_harms_no_other)
 
     instance_wait(&one, "job_failed_to_start", "job=missing");
     wait_for_text("out", "tick", 2);
+    instance_command(&one, &told, "status", NULL);
+    cr_expect_not_null(strstr(told.out, "failed (127)"), "%s%s", told.out, told.err);
     instance_stop(&one);
 }
 

@@ -42,6 +42,23 @@ Test(jobs, a_run_is_started_and_its_end_is_logged)
     world_drain(DUR_S(5), DUR_S(10));
 }
 
+Test(jobs, one_that_cannot_be_started_has_failed_at_that_moment)
+{
+    wall_ns before = clock_wall();
+    struct board_job row;
+
+    world_add("lost", elected, "exit 0")->directory = "/no/such/directory";
+    world_begin();
+    world_wait_for_log("job_failed_to_start job=lost");
+    cr_assert(scoreboard_get_job(world.board, 0, &row));
+    cr_expect_eq(row.runs, 0);
+    cr_expect_eq(row.last_code, 127);
+    cr_expect_eq(row.last_outcome, OUTCOME_FAILED);
+    cr_expect_geq(row.last_started_at, before);
+    cr_expect_eq(row.last_ended_at, row.last_started_at);
+    world_drain(0, DUR_S(5));
+}
+
 Test(jobs, that_what_was_due_has_started_is_told_once_a_term)
 {
     world_add("first", elected, "exit 0");

@@ -224,6 +224,8 @@ static void start_failed(struct jobs *jobs, struct tick *tick, const char *reaso
               log_text(reason).is);
     job->board.last_outcome = OUTCOME_FAILED;
     job->board.last_code = 127; /* what a shell says of a command that it cannot run */
+    job->board.last_started_at = clock_wall(); /* or `status` would tell of an earlier run */
+    job->board.last_ended_at = job->board.last_started_at;
     job->board.failures++;
     jobs_write_end(jobs, tick, OUTCOME_FAILED, reason);
     jobs_forget_tick(jobs, tick);
