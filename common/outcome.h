@@ -37,6 +37,10 @@ enum outcome outcome_parse(const char *text);
 /* outcome_is_open - from QUEUED to RETRYING: the tick is not settled. */
 bool outcome_is_open(enum outcome outcome);
 
+/* A run that takes its leader down with it each time must not do so for ever: the last attempt that
+ * an interruption is followed by has this number. */
+enum { OUTCOME_RERUN_ATTEMPTS = 10 };
+
 /* What a run was started by. */
 enum run_origin {
     ORIGIN_SCHEDULE, /* a tick of its schedule, made up for or not; @elected and @released too */

@@ -11,6 +11,12 @@ const char *run_text(const json_t *run, const char *key)
     return json_string_value(json_object_get(run, key));
 }
 
+const char *run_text_or(const json_t *run, const char *key, const char *otherwise)
+{
+    const char *text = run_text(run, key);
+    return text == NULL || text[0] == '\0' ? otherwise : text;
+}
+
 bool run_number(const json_t *run, const char *key, double *ret_number)
 {
     const json_t *value = json_object_get(run, key);

@@ -12,6 +12,9 @@
 /* run_text - of a key; NULL where it has none. */
 const char *run_text(const json_t *run, const char *key);
 
+/* run_text_or - the same, but for one that has none, or "". */
+const char *run_text_or(const json_t *run, const char *key, const char *otherwise);
+
 /* run_number - false where it has none. */
 bool run_number(const json_t *run, const char *key, double *ret_number);
 

@@ -1,199 +1,20 @@
 #include "supervisor/cli/why_text.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/array.h"
 #include "common/outcome.h"
+#include "supervisor/cli/paragraph.h"
 #include "supervisor/cli/run_text.h"
-#include "supervisor/cli/status_text.h"
-#include "supervisor/cli/table.h"
-
-enum { SENTENCES_MAX = 16 };
-
-/* Sentences being put together, one a line: what does not fit is cut. */
-struct paragraph {
-    char text[4096];
-    size_t length;
-    size_t begins[SENTENCES_MAX]; /* of each sentence after the first */
-    size_t count;
-};
-
-/* A format that begins with a line feed begins a sentence; one in a text is a text's. */
-__attribute__((format(printf, 2, 3))) static void say(struct paragraph *p, const char *format, ...)
-{
-    va_list args;
-
-    if (format[0] == '\n') {
-        format++;
-        if (p->count < SENTENCES_MAX) {
-            p->begins[p->count++] = p->length;
-        }
-    }
-    va_start(args, format);
-    int n = vsnprintf(p->text + p->length, sizeof(p->text) - p->length, format, args);
-    va_end(args);
-    p->length += n > 0 ? (size_t)n : 0;
-    if (p->length > sizeof(p->text) - 1) {
-        p->length = sizeof(p->text) - 1;
-    }
-}
-
-/* The first sentence behind indent, the others further in. */
-static void print(FILE *to, const char *indent, struct paragraph *p)
-{
-    size_t from = 0;
-
-    for (size_t i = 0; i <= p->count; i++) {
-        size_t end = i < p->count ? p->begins[i] : p->length;
-        char kept = p->text[end];
-
-        p->text[end] = '\0';
-        (void)fprintf(to, "%s%s", indent, i == 0 ? "" : "  ");
-        print_safe(to, p->text + from);
-        (void)fputc('\n', to);
-        p->text[end] = kept;
-        from = end;
-    }
-}
-
-static const char *text_or(const json_t *object, const char *key, const char *otherwise)
-{
-    const char *text = run_text(object, key);
-    return text == NULL || text[0] == '\0' ? otherwise : text;
-}
-
-/* A length of the policy: "1d00h"; "?" where the job is none of this configuration. */
-static struct run_length policy_length(const json_t *policy, const char *key)
-{
-    struct run_length length = run_length(policy, key);
-
-    if (length.is[0] == '\0') {
-        (void)snprintf(length.is, sizeof(length.is), "?");
-    }
-    return length;
-}
-
-static long long policy_number(const json_t *policy, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(policy, key));
-}
-
-/* ---- why, by the word of the ledger ---- */
-
-static void missed_no_leader(struct paragraph *p, const json_t *policy)
-{
-    const char *missed = text_or(policy, "missed", NULL);
-
-    say(p, "\nNo instance was leader when it was due");
-    if (missed == NULL) {
-        say(p, ".");
-    } else if (strcmp(missed, "skip") == 0) {
-        say(p, ", and missed = skip: this job makes up for nothing.");
-    } else if (strcmp(missed, "once") == 0) {
-        say(p,
-            ", and missed = once: only the latest of the ticks that were missed is made up for.");
-    } else {
-        say(p, ", and it was not among those that missed = all makes up for.");
-    }
-}
-
-static void missed_window(struct paragraph *p, const json_t *policy)
-{
-    say(p,
-        "\nWhen there was a leader again it was older than missed_window = %s, and what is older "
-        "is "
-        "not made up for.",
-        policy_length(policy, "missed_window_seconds").is);
-}
-
-static void missed_limit(struct paragraph *p, const json_t *policy)
-{
-    say(p, "\nMore ticks were missed than are made up for: missed_max = %lld.",
-        policy_number(policy, "missed_max"));
-}
-
-static void missed_timeline(struct paragraph *p, const json_t *policy)
-{
-    (void)policy;
-    say(p, "\nThe database was failed over, or restored, and may have lost its last transactions: "
-           "whether this tick ran is not known, so it was not run again.");
-}
-
-static void skipped_overlap(struct paragraph *p, const json_t *policy)
-{
-    (void)policy;
-    say(p, "\nAn earlier run of this job had not ended, and overlap = skip lets a tick pass then.");
-}
-
-static void skipped_paused(struct paragraph *p, const json_t *policy)
-{
-    (void)policy;
-    say(p, "\nThe job was paused; `pgbaton resume` lets it run again.");
-}
-
-static void queued_overlap(struct paragraph *p, const json_t *policy)
-{
-    (void)policy;
-    say(p, "\nIt waits for an earlier run of this job to end (overlap).");
-}
-
-static void queued_mutex(struct paragraph *p, const json_t *policy)
-{
-    const char *mutex = run_text(policy, "mutex");
-
-    say(p, "\nIt waits for a run of another job that has the same mutex%s%s.",
-        mutex == NULL ? "" : ": ", mutex == NULL ? "" : mutex);
-}
-
-static void queued_max_running(struct paragraph *p, const json_t *policy)
-{
-    say(p,
-        "\nAs many runs as may be at the same time are running already: [jobs] max_running = %lld.",
-        policy_number(policy, "max_running"));
-}
-
-static void queued_parent(struct paragraph *p, const json_t *policy)
-{
-    (void)policy;
-    say(p, "\nIt waits for the job that it follows.");
-}
-
-/* How the reason in the ledger begins; what is none of these is told as it is. */
-/* clang-format off */
-static const struct {
-    enum outcome outcome;
-    const char *reason;
-    void (*tell)(struct paragraph *p, const json_t *policy);
-} explanations[] = {
-    {OUTCOME_MISSED,  "no leader",   missed_no_leader},
-    {OUTCOME_MISSED,  "window",      missed_window},
-    {OUTCOME_MISSED,  "limit",       missed_limit},
-    {OUTCOME_MISSED,  "timeline",    missed_timeline},
-    {OUTCOME_SKIPPED, "overlap",     skipped_overlap},
-    {OUTCOME_SKIPPED, "paused",      skipped_paused},
-    {OUTCOME_QUEUED,  "overlap",     queued_overlap},
-    {OUTCOME_QUEUED,  "mutex",       queued_mutex},
-    {OUTCOME_QUEUED,  "max_running", queued_max_running},
-    {OUTCOME_QUEUED,  "parent",      queued_parent},
-};
-/* clang-format on */
-
-static void explain(struct paragraph *p, enum outcome outcome, const char *reason,
-                    const json_t *policy)
-{
-    for (size_t i = 0; i < ARRAY_LEN(explanations); i++) {
-        if (explanations[i].outcome == outcome &&
-            strncmp(reason, explanations[i].reason, strlen(explanations[i].reason)) == 0) {
-            explanations[i].tell(p, policy);
-            return;
-        }
-    }
-    say(p, "\nThe reason on record: %s.", reason);
-}
+#include "supervisor/cli/why_reason.h"
 
 /* ---- one attempt ---- */
+
+/* What is known beside the run. */
+struct said {
+    const json_t *policy; /* of the job as this instance has it; null: it has none */
+    const json_t *runs;   /* all attempts of the tick */
+};
 
 /* "instance web1, in epoch 1.7,"; or nobody is known. */
 static void say_who(struct paragraph *p, const json_t *run, const char *deed)
@@ -204,58 +25,135 @@ static void say_who(struct paragraph *p, const json_t *run, const char *deed)
     if (instance == NULL) {
         return;
     }
-    say(p, "\nInstance %s%s%s%s %s.", instance, epoch == NULL ? "" : ", as leader of epoch ",
-        epoch == NULL ? "" : epoch, epoch == NULL ? "" : ",", deed);
+    paragraph_say(p, "\nInstance %s%s%s%s %s.", instance,
+                  epoch == NULL ? "" : ", as leader of epoch ", epoch == NULL ? "" : epoch,
+                  epoch == NULL ? "" : ",", deed);
 }
 
 static void say_start(struct paragraph *p, const json_t *run)
 {
     struct run_length late = run_length(run, "late_seconds");
-    const char *instance = text_or(run, "instance", "an unknown instance");
+    const char *instance = run_text_or(run, "instance", "an unknown instance");
     const char *epoch = run_text(run, "epoch");
 
-    say(p, "\nInstance %s%s%s%s started it at %s", instance,
-        epoch == NULL ? "" : ", as leader of epoch ", epoch == NULL ? "" : epoch,
-        epoch == NULL ? "" : ",", run_moment(run, "started_at").is);
+    paragraph_say(p, "\nInstance %s%s%s%s started it at %s", instance,
+                  epoch == NULL ? "" : ", as leader of epoch ", epoch == NULL ? "" : epoch,
+                  epoch == NULL ? "" : ",", run_moment(run, "started_at").is);
     if (late.is[0] != '\0') {
-        say(p, ", %s after it was due", late.is);
+        paragraph_say(p, ", %s after it was due", late.is);
     }
-    say(p, ".");
+    paragraph_say(p, ".");
 }
 
 static void say_ended(struct paragraph *p, const json_t *run, const char *word)
 {
     struct run_length length = run_length(run, "duration_seconds");
     const char *reason = run_text(run, "reason");
-    const char *outcome = text_or(run, "outcome", "");
+    const char *outcome = run_text_or(run, "outcome", "");
     bool is_said =
         reason != NULL && (strcmp(reason, "timeout") == 0 || strcmp(reason, outcome) == 0);
 
-    say(p, "\nIt %s", word);
+    paragraph_say(p, "\nIt %s", word);
     if (length.is[0] != '\0') {
-        say(p, " after %s", length.is);
+        paragraph_say(p, " after %s", length.is);
     }
     if (reason != NULL && reason[0] != '\0' && !is_said) {
-        say(p, ": %s", reason);
+        paragraph_say(p, ": %s", reason);
     }
-    say(p, ".");
+    paragraph_say(p, ".");
 }
 
-static void say_interrupted(struct paragraph *p, const json_t *run, const json_t *policy)
+static const char *why_interrupted(const char *reason)
 {
-    const char *rule = run_text(policy, "on_interrupt");
-
-    say_ended(p, run, "was interrupted");
-    say(p,
-        "\nThe leader went away, or lost its lease, while it ran: how far it came is not known.");
-    if (rule != NULL) {
-        say(p, strcmp(rule, "rerun") == 0 ? "\non_interrupt = rerun: the next leader runs it again."
-                                          : "\non_interrupt = skip: it is not run again.");
+    if (strcmp(reason, "drain") == 0) {
+        return "Its leader was stopped, or stepped down, and the run had not ended by itself in "
+               "time.";
     }
+    if (strcmp(reason, "lost") == 0) {
+        return "Its leader had lost its lease, or was not sure of it any more, and stopped it.";
+    }
+    return "Its leader went away without writing down what became of it: how far it came is not "
+           "known.";
+}
+
+/* The run that follows from this one because it was interrupted; NULL: none is on record. */
+static const json_t *rerun_of(const json_t *runs, const json_t *run)
+{
+    const char *id = run_text_or(run, "run", "");
+    size_t i;
+    json_t *other;
+
+    json_array_foreach(runs, i, other)
+    {
+        if (strcmp(run_text_or(other, "parent", ""), id) == 0 &&
+            run_origin_parse(run_text_or(other, "origin", "")) == ORIGIN_RERUN) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/* As follow_up_is_of_term() in the worker. */
+static bool is_of_term(const json_t *policy, enum run_origin origin)
+{
+    const char *schedule = run_text_or(policy, "schedule", "");
+
+    return (strcmp(schedule, "@elected") == 0 || strcmp(schedule, "@released") == 0) &&
+           (origin == ORIGIN_SCHEDULE || origin == ORIGIN_RETRY || origin == ORIGIN_RERUN);
+}
+
+/* The rule may have been another one when it ended: only what is on record is sure. */
+static void say_rerun(struct paragraph *p, const json_t *run, const struct said *about)
+{
+    const char *rule = run_text(about->policy, "on_interrupt");
+    const json_t *next = rerun_of(about->runs, run);
+    enum run_origin origin = run_origin_parse(run_text_or(run, "origin", ""));
+    double attempt = 1;
+
+    (void)run_number(run, "attempt", &attempt);
+    if (next != NULL) {
+        paragraph_say(p, "\nRun %s follows from it (on_interrupt = rerun).",
+                      run_text_or(next, "run", "?"));
+    } else if (origin == ORIGIN_SERVICE) {
+        paragraph_say(p, "\nIt is a service: each leader starts a run of its own.");
+    } else if (rule == NULL) {
+        return;
+    } else if (strcmp(rule, "rerun") != 0) {
+        paragraph_say(p, "\non_interrupt = skip: it is not run again.");
+    } else if (attempt >= OUTCOME_RERUN_ATTEMPTS) {
+        paragraph_say(
+            p, "\nIt is not run again: attempt %d is the last, also with on_interrupt = rerun.",
+            OUTCOME_RERUN_ATTEMPTS);
+    } else if (is_of_term(about->policy, origin)) {
+        paragraph_say(
+            p,
+            "\nIt is not run again, also with on_interrupt = rerun: it belonged to its term, and "
+            "each term has its own.");
+    } else if (strcmp(run_text_or(about->policy, "record", ""), "failures") == 0) {
+        paragraph_say(
+            p, "\nIf it was run again (on_interrupt = rerun) and that succeeded, no run of it is "
+               "kept (record = failures).");
+    } else {
+        paragraph_say(
+            p, "\nNo run that follows from it is on record: on_interrupt = rerun makes one if the "
+               "job has it, and is enabled, when the interruption is written down.");
+    }
+}
+
+static void say_interrupted(struct paragraph *p, const json_t *run, const struct said *about)
+{
+    if (run_text(run, "started_at") != NULL) {
+        say_ended(p, run, "was interrupted");
+    } else {
+        say_who(p, run, "had claimed it");
+        paragraph_say(p, "\nWhether it was started is not known.");
+    }
+    paragraph_say(p, "\n%s", why_interrupted(run_text_or(run, "reason", "")));
+    say_rerun(p, run, about);
 }
 
 static void say_closed(struct paragraph *p, const json_t *run, enum outcome outcome,
-                       const json_t *policy)
+                       const struct said *about)
 {
     switch (outcome) {
     case OUTCOME_SUCCEEDED:
@@ -266,18 +164,19 @@ static void say_closed(struct paragraph *p, const json_t *run, enum outcome outc
         return;
     case OUTCOME_TIMED_OUT:
         say_ended(p, run, "took too long, and was stopped");
-        if (run_length(policy, "timeout_seconds").is[0] != '\0') {
-            say(p, "\ntimeout = %s.", run_length(policy, "timeout_seconds").is);
+        if (json_is_number(json_object_get(about->policy, "timeout_seconds"))) {
+            paragraph_say(p, "\nThe job has timeout = %s.",
+                          why_reason_length(about->policy, "timeout_seconds").is);
         }
         return;
     case OUTCOME_CANCELLED:
         say_ended(p, run, "was cancelled");
         return;
     case OUTCOME_INTERRUPTED:
-        say_interrupted(p, run, policy);
+        say_interrupted(p, run, about);
         return;
     case OUTCOME_RUNNING:
-        say(p, "\nIt is still running, as far as the ledger knows.");
+        paragraph_say(p, "\nIt is still running, as far as the ledger knows.");
         return;
     case OUTCOME_NONE:
     case OUTCOME_QUEUED:
@@ -286,7 +185,7 @@ static void say_closed(struct paragraph *p, const json_t *run, enum outcome outc
     case OUTCOME_SKIPPED:
     case OUTCOME_MISSED:
     case OUTCOME_COUNT:
-        say(p, "\nIts outcome is %s.", text_or(run, "outcome", "unknown"));
+        paragraph_say(p, "\nIts outcome is %s.", run_text_or(run, "outcome", "unknown"));
         return;
     }
 }
@@ -294,10 +193,10 @@ static void say_closed(struct paragraph *p, const json_t *run, enum outcome outc
 /* Of a statement: "UPDATE 42". */
 static void say_result(struct paragraph *p, const json_t *run)
 {
-    const char *result = text_or(run, "result", NULL);
+    const char *result = run_text_or(run, "result", NULL);
 
     if (result != NULL) {
-        say(p, "\nWhat the database did: %s.", result);
+        paragraph_say(p, "\nWhat the database did: %s.", result);
     }
 }
 
@@ -306,33 +205,38 @@ static void say_range(struct paragraph *p, const json_t *run)
     long long count = (long long)json_integer_value(json_object_get(run, "count"));
 
     if (count > 1) {
-        say(p, "\nThe same became of %lld ticks, from %s to %s.", count,
-            run_moment(run, "scheduled_at").is, run_moment(run, "last_at").is);
+        paragraph_say(p, "\nThe same became of %lld ticks, from %s to %s.", count,
+                      run_moment(run, "scheduled_at").is, run_moment(run, "last_at").is);
     }
 }
 
 /* What was never started. */
 static void say_not_started(struct paragraph *p, const json_t *run, enum outcome outcome,
-                            const json_t *policy)
+                            const struct said *about)
 {
     const char *reason = run_text(run, "reason");
 
     switch (outcome) {
     case OUTCOME_CLAIMED:
-        say(p, "\nA leader said that it would start it; whether it did is not known yet.");
+        paragraph_say(p,
+                      "\nA leader said that it would start it; whether it did is not known yet.");
         say_who(p, run, "claimed it");
         return;
+    case OUTCOME_INTERRUPTED:
+        say_interrupted(p, run, about);
+        return;
     case OUTCOME_RETRYING:
-        say(p, "\nIt waits to be tried again, not before %s.", run_moment(run, "due_at").is);
+        paragraph_say(p, "\nIt waits to be tried again, not before %s.",
+                      run_moment(run, "due_at").is);
         break;
     case OUTCOME_MISSED:
-        say(p, "\nNobody ran it.");
+        paragraph_say(p, "\nNobody ran it.");
         break;
     case OUTCOME_SKIPPED:
-        say(p, "\nIt was not run.");
+        paragraph_say(p, "\nIt was not run.");
         break;
     case OUTCOME_QUEUED:
-        say(p, "\nIt will run, but not yet.");
+        paragraph_say(p, "\nIt will run, but not yet.");
         break;
     case OUTCOME_NONE:
     case OUTCOME_RUNNING:
@@ -340,13 +244,13 @@ static void say_not_started(struct paragraph *p, const json_t *run, enum outcome
     case OUTCOME_FAILED:
     case OUTCOME_TIMED_OUT:
     case OUTCOME_CANCELLED:
-    case OUTCOME_INTERRUPTED:
     case OUTCOME_COUNT:
-        say(p, "\nIt was not started, and its outcome is %s.", text_or(run, "outcome", "unknown"));
+        paragraph_say(p, "\nIt was not started, and its outcome is %s.",
+                      run_text_or(run, "outcome", "unknown"));
         break;
     }
-    if (reason != NULL && reason[0] != '\0' && outcome != OUTCOME_RETRYING) {
-        explain(p, outcome, reason, policy);
+    if (reason != NULL && reason[0] != '\0') {
+        why_reason_explain(p, outcome, reason, about->policy);
     }
     say_range(p, run);
     say_who(p, run, "wrote that down");
@@ -354,38 +258,38 @@ static void say_not_started(struct paragraph *p, const json_t *run, enum outcome
 
 static void say_origin(struct paragraph *p, const json_t *run)
 {
-    const char *origin = text_or(run, "origin", "");
+    const char *origin = run_text_or(run, "origin", "");
     const char *parent = run_text(run, "parent");
 
     if (strcmp(origin, "trigger") == 0) {
-        say(p, "\nSomebody asked for it with `pgbaton trigger`.");
+        paragraph_say(p, "\nSomebody asked for it with `pgbaton trigger`.");
     } else if (strcmp(origin, "after") == 0) {
-        say(p, "\nIt follows from run %s.", text_or(run, "parent", "of another job"));
+        paragraph_say(p, "\nIt follows from run %s.", run_text_or(run, "parent", "of another job"));
     } else if (parent != NULL && strcmp(origin, "retry") == 0) {
-        say(p, "\nIt was tried again because run %s failed.", parent);
+        paragraph_say(p, "\nIt was tried again because run %s failed.", parent);
     } else if (parent != NULL && strcmp(origin, "rerun") == 0) {
-        say(p, "\nIt was run again because run %s was interrupted.", parent);
+        paragraph_say(p, "\nIt was run again because run %s was interrupted.", parent);
     }
 }
 
-static void print_attempt(FILE *to, const json_t *run, const json_t *policy)
+static void print_attempt(FILE *to, const json_t *run, const struct said *about)
 {
-    enum outcome outcome = outcome_parse(text_or(run, "outcome", ""));
+    enum outcome outcome = outcome_parse(run_text_or(run, "outcome", ""));
     struct paragraph p = {.length = 0};
     double number = 1;
 
     (void)run_number(run, "attempt", &number);
-    say(&p, "attempt %.0f, run %s: %s", number, text_or(run, "run", "?"),
-        text_or(run, "outcome", "unknown"));
+    paragraph_say(&p, "attempt %.0f, run %s: %s", number, run_text_or(run, "run", "?"),
+                  run_text_or(run, "outcome", "unknown"));
     if (run_text(run, "started_at") == NULL) {
-        say_not_started(&p, run, outcome, policy);
+        say_not_started(&p, run, outcome, about);
     } else {
         say_start(&p, run);
-        say_closed(&p, run, outcome, policy);
+        say_closed(&p, run, outcome, about);
         say_result(&p, run);
     }
     say_origin(&p, run);
-    print(to, "  ", &p);
+    paragraph_print(to, "  ", &p);
 }
 
 /* ---- all of it ---- */
@@ -396,12 +300,13 @@ static void print_head(FILE *to, const json_t *document, const json_t *last)
     struct run_moment tick = run_moment(last, "scheduled_at");
     struct paragraph p = {.length = 0};
 
-    say(&p, "%s, tick %s: %s", text_or(document, "job", "?"), tick.is,
-        text_or(last, "outcome", "unknown"));
+    paragraph_say(&p, "%s, tick %s: %s", run_text_or(document, "job", "?"), tick.is,
+                  run_text_or(last, "outcome", "unknown"));
     if (asked != NULL) {
-        say(&p, " (on record, the tick nearest to %s)", run_moment(document, "asked_at").is);
+        paragraph_say(&p, " (on record, the tick nearest to %s)",
+                      run_moment(document, "asked_at").is);
     }
-    print(to, "", &p);
+    paragraph_print(to, "", &p);
 }
 
 static void print_policy(FILE *to, const json_t *policy)
@@ -409,27 +314,28 @@ static void print_policy(FILE *to, const json_t *policy)
     struct paragraph p = {.length = 0};
 
     if (!json_is_object(policy)) {
-        say(&p, "The job is not in this instance's configuration.");
+        paragraph_say(&p, "The job is not in this instance's configuration.");
     } else {
-        say(&p, "Its schedule is '%s' (%s)%s.", text_or(policy, "schedule", "?"),
-            text_or(policy, "zone", "UTC"),
-            json_is_false(json_object_get(policy, "enabled")) ? ", and it is disabled" : "");
+        paragraph_say(&p, "Its schedule is '%s' (%s)%s.", run_text_or(policy, "schedule", "?"),
+                      run_text_or(policy, "zone", "UTC"),
+                      json_is_false(json_object_get(policy, "enabled")) ? ", and it is disabled"
+                                                                        : "");
     }
-    print(to, "  ", &p);
+    paragraph_print(to, "  ", &p);
 }
 
 void why_text_print(FILE *to, const json_t *document)
 {
-    const json_t *policy = json_object_get(document, "policy");
-    const json_t *runs = json_object_get(document, "runs");
-    size_t count = json_array_size(runs);
+    const struct said about = {.policy = json_object_get(document, "policy"),
+                               .runs = json_object_get(document, "runs")};
+    size_t count = json_array_size(about.runs);
     size_t i;
     json_t *run;
 
-    print_head(to, document, json_array_get(runs, count - 1));
-    json_array_foreach(runs, i, run)
+    print_head(to, document, json_array_get(about.runs, count - 1));
+    json_array_foreach(about.runs, i, run)
     {
-        print_attempt(to, run, policy);
+        print_attempt(to, run, &about);
     }
-    print_policy(to, policy);
+    print_policy(to, about.policy);
 }

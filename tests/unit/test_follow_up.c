@@ -59,8 +59,8 @@ Test(follow_up, decisions)
         {"nothing ran",                    9, INTERRUPT_RERUN, OUTCOME_SKIPPED,     1, ORIGIN_SCHEDULE, false, false},
         {"an interruption is no failure",  9, INTERRUPT_SKIP,  OUTCOME_INTERRUPTED, 1, ORIGIN_SCHEDULE, false, false},
         {"run again",                      0, INTERRUPT_RERUN, OUTCOME_INTERRUPTED, 1, ORIGIN_SCHEDULE, false, true},
-        {"run again, an attempt of many",  0, INTERRUPT_RERUN, OUTCOME_INTERRUPTED, FOLLOW_UP_ATTEMPTS_MOST - 1, ORIGIN_RERUN, false, true},
-        {"not for ever",                   0, INTERRUPT_RERUN, OUTCOME_INTERRUPTED, FOLLOW_UP_ATTEMPTS_MOST, ORIGIN_RERUN, false, false},
+        {"run again, an attempt of many",  0, INTERRUPT_RERUN, OUTCOME_INTERRUPTED, OUTCOME_RERUN_ATTEMPTS - 1, ORIGIN_RERUN, false, true},
+        {"not for ever",                   0, INTERRUPT_RERUN, OUTCOME_INTERRUPTED, OUTCOME_RERUN_ATTEMPTS, ORIGIN_RERUN, false, false},
         {"a service has its restarts",     9, INTERRUPT_RERUN, OUTCOME_FAILED,      1, ORIGIN_SERVICE,  false, false},
         {"a service, interrupted",         9, INTERRUPT_RERUN, OUTCOME_INTERRUPTED, 1, ORIGIN_SERVICE,  false, false},
     };

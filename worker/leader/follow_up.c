@@ -56,7 +56,7 @@ struct follow_up follow_up_decide(const struct scheduler_policy *policy, enum ou
         out.delay = delay_of(policy, attempt, random);
     }
     if (outcome == OUTCOME_INTERRUPTED && policy->on_interrupt == INTERRUPT_RERUN &&
-        attempt < FOLLOW_UP_ATTEMPTS_MOST) {
+        attempt < OUTCOME_RERUN_ATTEMPTS) {
         out.reruns = true;
     }
     out.is_last = !out.retries && !out.reruns;

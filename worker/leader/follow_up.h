@@ -17,8 +17,6 @@
 #define FOLLOW_UP_DELAY_MOST DUR_S(24 * 3600)
 /* How far a delay varies: what fails together is not tried again together. */
 enum { FOLLOW_UP_JITTER = 20 };
-/* A run that takes its leader down with it each time must not do so for ever. */
-enum { FOLLOW_UP_ATTEMPTS_MOST = 10 };
 
 struct follow_up {
     enum outcome outcome;
