@@ -203,21 +203,34 @@ static void print_terms(const json_t *terms)
     table_release(&table);
 }
 
-static int print_document(const json_t *document, const char *job, bool terms, bool json)
+/* A job may have no runs; its name may as well be a slip. */
+static void say_none(const json_t *document, const struct asked *asked)
 {
-    const json_t *rows = json_object_get(document, terms ? "terms" : "runs");
+    bool narrowed = asked->since != NULL || asked->outcome != NULL;
 
-    if (job != NULL && json_array_size(rows) == 0) {
-        (void)fputs("pgbaton: no such run of ", stderr);
-        print_safe(stderr, job);
-        (void)fputs(" is on record; `pgbaton jobs` shows which jobs there are\n", stderr);
+    (void)fprintf(stderr, "pgbaton: no %s of '", narrowed ? "such run" : "run");
+    print_safe(stderr, asked->job);
+    (void)fprintf(stderr, "' is on record%s\n",
+                  json_is_false(json_object_get(document, "configured"))
+                      ? ", and it is no job of this instance's configuration; `pgbaton jobs` shows "
+                        "which there are"
+                      : "");
+}
+
+static int print_document(const json_t *document, const struct asked *asked, bool json)
+{
+    const json_t *rows = json_object_get(document, asked->terms ? "terms" : "runs");
+    bool none = asked->job != NULL && json_array_size(rows) == 0;
+
+    if (none) {
+        say_none(document, asked);
     }
     if (json) {
         return ask_print_json(rows);
     }
-    if (terms) {
+    if (asked->terms) {
         print_terms(rows);
-    } else {
+    } else if (!none) {
         print_runs(rows);
     }
     return ask_flush();
@@ -245,7 +258,7 @@ int command_history(struct command_line *line)
     }
     code = ask_daemon(cfg, request, false, &document);
     if (code == EXIT_CODE_DONE) {
-        code = print_document(document, asked.job, asked.terms, line->json);
+        code = print_document(document, &asked, line->json);
         json_decref(document);
     }
     config_free(cfg);

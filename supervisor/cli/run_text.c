@@ -54,7 +54,7 @@ struct run_length run_length(const json_t *run, const char *key)
     }
     if (seconds < 0) {
         (void)snprintf(length.is, sizeof(length.is), "-%.0fms", -seconds * 1000);
-    } else if (seconds < 1) {
+    } else if (seconds < 0.9995) { /* "1000ms" would be 1.0s */
         (void)snprintf(length.is, sizeof(length.is), "%.0fms", seconds * 1000);
     } else {
         status_text_length(seconds, length.is, sizeof(length.is));

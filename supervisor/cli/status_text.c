@@ -15,9 +15,10 @@ void status_text_safe(FILE *to, const char *text)
 
 void status_text_length(double seconds, char *ret_text, size_t size)
 {
-    long long whole = seconds > 0 ? (long long)seconds : 0;
+    bool in_tenths = seconds < 59.95; /* "60.0s" would be 1m00s */
+    long long whole = in_tenths ? 0 : seconds < 60 ? 60 : (long long)seconds;
 
-    if (whole < 60) {
+    if (in_tenths) {
         (void)snprintf(ret_text, size, "%.1fs", seconds > 0 ? seconds : 0.0);
     } else if (whole < 3600) {
         (void)snprintf(ret_text, size, "%lldm%02llds", whole / 60, whole % 60);

@@ -354,7 +354,14 @@ Test(requests, trigger_wait_knows_a_success_that_is_not_kept)
     cr_expect_not_null(strstr(told.err, "record = failures"), "%s", told.err);
     instance_command(B, &told, "history", "--job", "nosuch", NULL);
     cr_expect_eq(told.code, 0, "%s", told.err);
-    cr_expect_not_null(strstr(told.err, "no such run of nosuch"), "%s", told.err);
+    cr_expect_str_empty(told.out, "not a table of nothing");
+    cr_expect_not_null(strstr(told.err, "no run of 'nosuch' is on record, and it is no job of"),
+                       "%s", told.err);
+    instance_command(B, &told, "history", "--job", "quiet", "--json", NULL);
+    cr_expect_eq(told.code, 0, "%s", told.err);
+    cr_expect_str_eq(told.err, "pgbaton: no run of 'quiet' is on record\n");
+    instance_command(B, &told, "history", "--job", "quiet", "--outcome", "failed", NULL);
+    cr_expect_str_eq(told.err, "pgbaton: no such run of 'quiet' is on record\n");
     end();
 }
 

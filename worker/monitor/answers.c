@@ -126,6 +126,19 @@ static void answer_why(struct answers *a, uint64_t ticket, const struct message_
     send_document(a, ticket, json_made(&made));
 }
 
+/* A name may be a slip: whether there is such a job is said beside its runs. */
+static void answer_history(struct answers *a, uint64_t ticket, const struct message_query *query,
+                           json_t *rows)
+{
+    struct json_making made = {.object = json_object()};
+
+    json_put(&made, "runs", json_incref(rows));
+    json_put(&made, "configured",
+             query->job[0] == '\0' ? json_null()
+                                   : json_boolean(config_job_find(a->config, query->job) != NULL));
+    send_document(a, ticket, json_made(&made));
+}
+
 /* Who waits for a run has to know its row is gone from all that may go wrong on the way there:
  * {"run": null}. */
 static void answer_run(struct answers *a, uint64_t ticket, const struct message_query *query,
@@ -202,7 +215,7 @@ static void on_known(void *ctx, uint64_t ticket, const struct message_query *que
         answer_jobs(a, ticket, known->rows, NULL);
         return;
     case QUERY_HISTORY:
-        send_document(a, ticket, json_pack("{s:O}", "runs", known->rows));
+        answer_history(a, ticket, query, known->rows);
         return;
     case QUERY_TERMS:
         send_document(a, ticket, json_pack("{s:O}", "terms", known->rows));
