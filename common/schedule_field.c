@@ -227,8 +227,9 @@ static int read_step(struct reading *r, uint32_t *ret_step)
     uint32_t step = 0;
     int rc = read_number(r, &step);
 
-    if (rc == 0 && (step == 0 || step >= r->spec->values)) {
-        return refuse(r, "a step may be 1 to %u here", r->spec->values - 1);
+    /* As wide as the field is not wider: the first value, as cron has it. */
+    if (rc == 0 && (step == 0 || step > r->spec->values)) {
+        return refuse(r, "a step may be 1 to %u here", r->spec->values);
     }
     *ret_step = step;
     return rc;

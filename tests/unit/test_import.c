@@ -138,7 +138,7 @@ static const struct {
     {"bad line\n", "line 1 is left out: it is neither NAME=VALUE nor five fields and a command"},
     {"\n0 3 * * *\n", "line 2 is left out: "},
     {"@daily\n", "line 1 is left out: "},
-    {"*/90 * * * * x\n", "line 1 is left out: minute '*/90': a step may be 1 to 59 here"},
+    {"*/90 * * * * x\n", "line 1 is left out: minute '*/90': a step may be 1 to 60 here"},
     {"0 0 31 2 * x\n", "line 1 is left out: '0 0 31 2 *' never comes"},
     {"@fortnightly x\n", "line 1 is left out: '@fortnightly' is not a schedule"},
     {"CRON_TZ=Mars/Base\n0 3 * * * x\n", "line 2 is left out: 'Mars/Base' is no time zone"},
