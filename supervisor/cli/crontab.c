@@ -153,6 +153,13 @@ struct crontab_line crontab_read(char *line, bool has_user)
     return read_entry(at, has_user);
 }
 
+bool crontab_is_of_system(const char *path)
+{
+    static const char below[] = "/etc/cron.d/";
+
+    return strcmp(path, "/etc/crontab") == 0 || strncmp(path, below, sizeof(below) - 1) == 0;
+}
+
 char *crontab_split_input(char *command)
 {
     char *input = NULL;

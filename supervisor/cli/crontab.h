@@ -26,6 +26,9 @@ struct crontab_line {
 /* crontab_read - takes the line apart: writes NULs into it, and points into it. */
 struct crontab_line crontab_read(char *line, bool has_user);
 
+/* crontab_is_of_system - by where it is: /etc/crontab, or a file in /etc/cron.d. */
+bool crontab_is_of_system(const char *path);
+
 /*
  * crontab_split_input - what follows the first % that has no backslash is a command's input, each
  * further one a new line of it. Cuts the command, takes the backslashes off, and returns where the

@@ -3,45 +3,49 @@
  * `pgbaton check` to accept.
  */
 #include <errno.h>
+#include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/control.h"
 #include "common/zone.h"
 #include "supervisor/cli/commands.h"
 #include "supervisor/cli/import_job.h"
 #include "supervisor/cli/table.h"
+#include "supervisor/cli/words.h"
 
-static int usage(const char *what, const char *word)
+struct asked {
+    const char *file; /* "-": the standard input */
+    const char *user;
+    bool system;
+};
+
+static int read_words(const struct command_line *line, struct asked *asked)
 {
-    (void)fprintf(stderr, "pgbaton import: %s", what);
-    print_safe(stderr, word);
-    (void)fprintf(stderr, "\nTry 'pgbaton import --help'.\n");
-    return EXIT_CODE_USAGE;
-}
+    const struct word_option options[] = {
+        {"--system", NULL, &asked->system},
+        {"--user", &asked->user, NULL},
+    };
+    const struct words words = {
+        .command = "import",
+        .options = options,
+        .option_count = ARRAY_LEN(options),
+        .operands = &asked->file,
+        .operand_count = 1,
+    };
+    int code = words_read(line, &words);
 
-static int parse_options(const struct command_line *line, const char **ret_file, bool *ret_system)
-{
-    *ret_file = NULL;
-    *ret_system = false;
-    for (int i = 0; i < line->argc; i++) {
-        const char *word = line->argv[i];
-
-        if (strcmp(word, "--system") == 0) {
-            *ret_system = true;
-        } else if (word[0] == '-' && word[1] != '\0' && strcmp(word, "--") != 0) {
-            return usage("does not know ", word);
-        } else if (strcmp(word, "--") != 0 && *ret_file != NULL) {
-            return usage("one crontab at a time, not also ", word);
-        } else if (strcmp(word, "--") != 0) {
-            *ret_file = word;
-        }
+    if (code == EXIT_CODE_DONE && asked->file == NULL) {
+        return usage_error("import", "wants a crontab: a file, or - for the standard input", NULL);
     }
-    return *ret_file == NULL
-               ? usage("a crontab is missing: a file, or - for the standard input", "")
-               : EXIT_CODE_DONE;
+    if (code == EXIT_CODE_DONE && asked->system && asked->user != NULL) {
+        return usage_error("import", "--system has users of its own, and takes no --user", NULL);
+    }
+    return code;
 }
 
 /* The name of the zone that this system's clocks are in: NULL where it has none that is known. */
@@ -64,15 +68,53 @@ static const char *system_zone(struct config_memory *memory)
     return config_memory_text(memory, name + sizeof(below) - 1);
 }
 
-static void print_head(const struct import *im, const char *file)
+static const char of_system[] =
+    "it looks like a crontab of the system, where a user stands before each command: use --system";
+
+/* Such a crontab, read as that of a user, has "root" for a command. */
+static bool looks_like_system(const struct import *im, const struct asked *asked)
 {
-    (void)fprintf(im->to,
-                  "# From the crontab %s. Where a job would behave otherwise than under cron, a\n"
-                  "# comment says so; what holds for all of them:\n"
-                  "# - each runs once for all instances, on the leader, not on every machine;\n"
-                  "# - what it prints goes to the log, and is not mailed.\n"
-                  "# Before it is used: pgbaton check.\n",
-                  file);
+    char path[PATH_MAX];
+
+    if (asked->system) {
+        return false;
+    }
+    return (im->entries > 0 && im->entries_naming == im->entries) ||
+           (realpath(asked->file, path) != NULL && crontab_is_of_system(path));
+}
+
+/* Of a user that nobody has named: cron would know. */
+static void print_whose(FILE *to)
+{
+    const struct passwd *account = getpwuid(geteuid());
+
+    (void)fputs("# - each begins in the home of ", to);
+    import_print(to, account == NULL ? "nobody, who runs this," : account->pw_name);
+    (void)fputs(", unless HOME was set, and runs as the daemon's user: for the\n"
+                "#   crontab of another user import it with --user NAME;\n",
+                to);
+}
+
+static void print_head(FILE *to, const struct import *im, const struct asked *asked)
+{
+    (void)fputs("# From the crontab ", to);
+    import_print(to, strcmp(asked->file, "-") == 0 ? "on the standard input" : asked->file);
+    (void)fputs(
+        ". Where a job would behave otherwise than under cron, a\n"
+        "# comment says so; what holds for all of them:\n"
+        "# - each runs once for all instances, on the leader, not on every machine;\n"
+        "# - one that runs when leadership ends or the daemon stops is ended, not left alone;\n",
+        to);
+    if (!asked->system && asked->user == NULL) {
+        print_whose(to);
+    }
+    (void)fputs("# - what it prints goes to the log, and is not mailed.\n"
+                "# Before it is used: pgbaton check.\n",
+                to);
+    if (looks_like_system(im, asked)) {
+        (void)fprintf(to, "#\n# Is this right? %s.\n", of_system);
+        (void)fprintf(stderr, "pgbaton import: %s\n", of_system);
+    }
 }
 
 static void take_variable(struct import *im, const struct crontab_line *line, unsigned number)
@@ -98,7 +140,9 @@ static void take_line(struct import *im, char *text, bool system, unsigned numbe
     case CRONTAB_EMPTY:
         return;
     case CRONTAB_COMMENT:
-        (void)fprintf(im->to, "\n#%s\n", line.text);
+        (void)fputs("\n#", im->to);
+        import_print(im->to, line.text);
+        (void)fputc('\n', im->to);
         return;
     case CRONTAB_VARIABLE:
         take_variable(im, &line, number);
@@ -137,47 +181,60 @@ static int read_lines(struct import *im, FILE *from, bool system)
     return rc;
 }
 
-static void complain(const char *file, int error)
+/* Into im->to. 0, or a negative errno. */
+static int read_file(struct import *im, const struct asked *asked)
 {
-    (void)fputs("pgbaton import: ", stderr);
-    print_safe(stderr, file);
-    (void)fprintf(stderr, ": %s\n", strerror(error));
-}
-
-static int convert(struct import *im, const char *file, bool system)
-{
-    bool is_input = strcmp(file, "-") == 0;
-    FILE *from = is_input ? stdin : fopen(file, "re");
+    bool is_input = strcmp(asked->file, "-") == 0;
+    FILE *from = is_input ? stdin : fopen(asked->file, "re");
     int rc;
 
     if (from == NULL) {
-        complain(file, errno);
-        return EXIT_CODE_FAILED;
+        return -errno;
     }
-    im->system_zone = system_zone(&im->memory);
-    print_head(im, is_input ? "on the standard input" : file);
-    rc = read_lines(im, from, system);
+    rc = read_lines(im, from, asked->system);
     if (!is_input) {
         (void)fclose(from);
     }
-    if (rc == 0 && config_memory_failed(&im->memory)) {
-        rc = -ENOMEM;
+    return rc == 0 && config_memory_failed(&im->memory) ? -ENOMEM : rc;
+}
+
+/* The head comes last: it says something about all that follows. */
+static int convert(struct import *im, const struct asked *asked)
+{
+    char *body = NULL;
+    size_t size = 0;
+    int rc = -ENOMEM;
+
+    im->system_zone = system_zone(&im->memory);
+    im->to = open_memstream(&body, &size);
+    if (im->to != NULL) {
+        rc = read_file(im, asked);
+        rc = fclose(im->to) != 0 && rc == 0 ? -ENOMEM : rc;
     }
-    if (rc < 0) {
-        complain(file, -rc);
+    if (rc == 0) {
+        print_head(stdout, im, asked);
+        (void)fwrite(body, 1, size, stdout);
+    } else {
+        (void)fputs("pgbaton import: ", stderr);
+        print_safe(stderr, asked->file);
+        (void)fprintf(stderr, ": %s\n", strerror(-rc));
     }
+    free(body);
     return rc < 0 || im->left_out > 0 ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
 }
 
 int command_import(struct command_line *line)
 {
-    struct import im = {.to = stdout};
-    const char *file = NULL;
-    bool system = false;
-    int code = parse_options(line, &file, &system);
+    struct import im = {.to = NULL};
+    struct asked asked = {.file = NULL};
+    int code = read_words(line, &asked);
 
+    if (code == EXIT_CODE_DONE && asked.user != NULL && getpwnam(asked.user) == NULL) {
+        code = usage_error("import", "this system has no user", asked.user);
+    }
     if (code == EXIT_CODE_DONE) {
-        code = convert(&im, file, system);
+        im.user = asked.user;
+        code = convert(&im, &asked);
     }
     import_release(&im);
     return code;

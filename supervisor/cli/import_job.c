@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include "common/array.h"
+#include "common/config_ini.h"
 #include "common/config_words.h"
 #include "common/identity.h"
 #include "common/schedule.h"
 #include "common/zone_load.h"
+#include "supervisor/cli/table.h"
 
-enum { REASON_BYTES = 512 };
+enum { REASON_BYTES = 512, ORIGINAL_BYTES = 1024 };
 
 void import_set(struct import *im, const char *name, const char *value)
 {
@@ -48,13 +50,25 @@ void import_release(struct import *im)
     config_memory_release(&im->memory);
 }
 
-/* A comment is one line, whatever was in it. */
+void import_print(FILE *to, const char *text)
+{
+    const char *tab;
+
+    while ((tab = strpbrk(text, "\t\n\r")) != NULL) { /* a tab is harmless */
+        char *piece = strndup(text, (size_t)(tab - text));
+
+        print_safe(to, piece == NULL ? "" : piece);
+        (void)fputc(*tab == '\t' ? '\t' : ' ', to);
+        free(piece);
+        text = tab + 1;
+    }
+    print_safe(to, text);
+}
+
 static void comment(const struct import *im, const char *text)
 {
     (void)fputs("# ", im->to);
-    for (; *text != '\0'; text++) {
-        (void)fputc(*text == '\n' || *text == '\r' ? ' ' : *text, im->to);
-    }
+    import_print(im->to, text);
     (void)fputc('\n', im->to);
 }
 
@@ -62,9 +76,12 @@ void import_leave_out(struct import *im, unsigned line, const char *text, const 
 {
     im->left_out++;
     (void)fprintf(im->to, "\n# line %u is left out: ", line);
-    (void)fprintf(im->to, "%s\n", why);
+    import_print(im->to, why);
+    (void)fputc('\n', im->to);
     comment(im, text);
-    (void)fprintf(stderr, "pgbaton import: line %u is left out: %s\n", line, why);
+    (void)fprintf(stderr, "pgbaton import: line %u is left out: ", line);
+    print_safe(stderr, why);
+    (void)fputc('\n', stderr);
 }
 
 static bool is_taken(const struct import *im, const char *name)
@@ -250,10 +267,9 @@ static void print_mail(const struct import *im)
                 "MAILTO is empty: cron threw the output away, as output = none would; here it is "
                 "in the log");
     } else {
-        (void)fprintf(im->to,
-                      "# MAILTO: cron mailed the output to %s; here it is in the log, and "
-                      "on_failure = COMMAND can send a mail\n",
-                      to);
+        (void)fputs("# MAILTO: cron mailed the output to ", im->to);
+        import_print(im->to, to);
+        (void)fputs("; here it is in the log, and on_failure = COMMAND can send a mail\n", im->to);
     }
 }
 
@@ -272,16 +288,17 @@ static const char *home_of(const struct import *im, const char *user)
 static void print_where(const struct import *im, const struct crontab_line *entry)
 {
     const char *shell = variable(im, "SHELL");
-    const char *home = home_of(im, entry->user);
+    const char *user = entry->user == NULL ? im->user : entry->user;
+    const char *home = home_of(im, user);
 
-    if (entry->user != NULL) {
-        (void)fprintf(im->to, "user = %s\n", entry->user);
+    if (user != NULL) {
+        (void)fprintf(im->to, "user = %s\n", user);
     }
     if (home != NULL) {
         (void)fprintf(im->to, "directory = %s\n", home);
     } else {
         (void)fprintf(im->to, "# directory = the home of %s, who is not known here\n",
-                      entry->user == NULL ? "its user" : entry->user);
+                      user == NULL ? "its user" : user);
     }
     if (shell != NULL && strcmp(shell, "/bin/sh") != 0) {
         (void)fputs("shell = ", im->to);
@@ -290,27 +307,49 @@ static void print_where(const struct import *im, const struct crontab_line *entr
     }
 }
 
-void import_job(struct import *im, const struct crontab_line *entry, char *command, unsigned line)
+/* The line as it was, for a comment; a long one is cut, and says so. */
+static void print_original(FILE *to, const struct crontab_line *entry, const char *command)
 {
-    char reason[REASON_BYTES] = "";
-    const char *schedule = schedule_of(im, entry, reason);
-    char why[128];
-    char original[1024];
-    char *input;
+    char text[ORIGINAL_BYTES];
+    int length =
+        snprintf(text, sizeof(text), "%s %s%s%s", entry->schedule,
+                 entry->user == NULL ? "" : entry->user, entry->user == NULL ? "" : " ", command);
 
-    (void)snprintf(original, sizeof(original), "%s %s%s%s", entry->schedule,
-                   entry->user == NULL ? "" : entry->user, entry->user == NULL ? "" : " ", command);
-    if (schedule == NULL) {
-        import_leave_out(im, line, original, reason);
-        return;
+    if (length >= (int)sizeof(text)) {
+        size_t end = sizeof(text) - 1;
+
+        while (end > 0 && ((unsigned char)text[end - 1] & 0xc0U) == 0x80) {
+            end--; /* not in the middle of a character */
+        }
+        text[end > 0 ? end - 1 : 0] = '\0';
     }
-    if (entry->user != NULL && !config_is_name(entry->user, 255, why, sizeof(why))) {
-        import_leave_out(im, line, original, "the user's name cannot be one");
-        return;
+    import_print(to, text);
+    (void)fputs(length >= (int)sizeof(text) ? "..." : "", to);
+}
+
+static char *original_of(const struct crontab_line *entry, const char *command)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+
+    if (to == NULL) {
+        return NULL;
     }
-    input = crontab_split_input(command);
-    (void)fprintf(im->to, "\n# line %u: ", line);
-    (void)fprintf(im->to, "%s\n", original);
+    print_original(to, entry, command);
+    if (fclose(to) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+/* The whole section, on im->to. */
+static void print_section(struct import *im, const struct crontab_line *entry, const char *schedule,
+                          char *command, unsigned line)
+{
+    const char *input = crontab_split_input(command);
+
     (void)fprintf(im->to, "[job %s]\n", name_of(im, command, line));
     print_when(im, entry, schedule);
     print_command(im, command, input);
@@ -319,4 +358,83 @@ void import_job(struct import *im, const struct crontab_line *entry, char *comma
     print_environment(im);
     /* What cron does without being asked. */
     (void)fputs("clean_environment = yes\noverlap = allow\nmissed = skip\n", im->to);
+}
+
+/* A configuration has a limit for its lines. */
+static bool has_long_line(const char *section)
+{
+    while (*section != '\0') {
+        size_t length = strcspn(section, "\n");
+
+        if (length > CONFIG_LINE_MAX && *section != '#') {
+            return true;
+        }
+        section += length + (section[length] == '\n' ? 1 : 0);
+    }
+    return false;
+}
+
+static void add_section(struct import *im, const struct crontab_line *entry, const char *schedule,
+                        char *command, unsigned line, const char *original)
+{
+    FILE *to = im->to;
+    size_t names = im->name_count;
+    char *section = NULL;
+    size_t size = 0;
+
+    im->to = open_memstream(&section, &size);
+    if (im->to != NULL) {
+        print_section(im, entry, schedule, command, line);
+    }
+    if (im->to == NULL || fclose(im->to) != 0) {
+        im->memory.failed = true;
+    }
+    im->to = to;
+    if (im->memory.failed) {
+        free(section);
+        return;
+    }
+    if (has_long_line(section)) {
+        im->name_count = names;
+        import_leave_out(im, line, original,
+                         "its command or environment is longer than a line of a configuration may "
+                         "be, 64 KiB: put it into a script");
+    } else {
+        (void)fprintf(to, "\n# line %u: %s\n%s", line, original, section);
+    }
+    free(section);
+}
+
+/* In a crontab of the system a user stands before each command. */
+static void look_for_user(struct import *im, const char *command)
+{
+    char name[256];
+    size_t length = strcspn(command, " \t");
+
+    im->entries++;
+    if (length < sizeof(name) && command[length] != '\0') {
+        (void)memcpy(name, command, length);
+        name[length] = '\0';
+        im->entries_naming += getpwnam(name) != NULL;
+    }
+}
+
+void import_job(struct import *im, const struct crontab_line *entry, char *command, unsigned line)
+{
+    char reason[REASON_BYTES] = "";
+    const char *schedule = schedule_of(im, entry, reason);
+    char why[128];
+    char *original = original_of(entry, command);
+
+    look_for_user(im, command);
+    if (original == NULL) {
+        im->memory.failed = true;
+    } else if (schedule == NULL) {
+        import_leave_out(im, line, original, reason);
+    } else if (entry->user != NULL && !config_is_name(entry->user, 255, why, sizeof(why))) {
+        import_leave_out(im, line, original, "the user's name cannot be one");
+    } else {
+        add_section(im, entry, schedule, command, line, original);
+    }
+    free(original);
 }

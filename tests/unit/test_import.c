@@ -2,11 +2,14 @@
  * `pgbaton import`: crontabs, and that what comes out is a configuration.
  */
 #include <criterion/criterion.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/array.h"
+#include "common/config_ini.h"
 #include "common/config_private.h"
 #include "common/control.h"
 #include "supervisor/cli/crontab.h"
@@ -16,10 +19,11 @@
 
 TestSuite(import, .init = config_fixture_up, .fini = config_fixture_down);
 
-/* What becomes of a crontab; the caller frees it. */
-static char *imported(const char *crontab, bool system, int expected_code, char **ret_err)
+/* What becomes of a crontab, with one more option (or NULL); the caller frees it. */
+static char *imported_with(const char *crontab, const char *option, int expected_code,
+                           char **ret_err)
 {
-    const char *const words[] = {"crontab", system ? "--system" : NULL, NULL};
+    const char *const words[] = {"crontab", option, NULL};
     char *out = NULL;
     char *err = NULL;
 
@@ -34,6 +38,11 @@ static char *imported(const char *crontab, bool system, int expected_code, char 
         free(err);
     }
     return out;
+}
+
+static char *imported(const char *crontab, bool system, int expected_code, char **ret_err)
+{
+    return imported_with(crontab, system ? "--system" : NULL, expected_code, ret_err);
 }
 
 /* Read back, with a database: right, but for keys that this version does not have yet. */
@@ -159,6 +168,155 @@ Test(import, what_cannot_be_said_is_left_out_with_a_reason)
         free(out);
         free(err);
     }
+}
+
+Test(import, of_a_user_who_is_named_takes_the_user_and_the_home)
+{
+    char *out = imported_with("0 3 * * * x\n", "--user=daemon", EXIT_CODE_DONE, NULL);
+    const struct passwd *account = getpwnam("daemon");
+    char *section = text_format("\nuser = daemon\ndirectory = %s\n", account->pw_dir);
+    struct config_result r = read_back(out);
+
+    cr_expect_not_null(strstr(out, section), "no %s in %s", section, out);
+    cr_expect_null(strstr(out, "--user NAME"), "%s", out);
+    config_fixture_release(&r);
+    free(section);
+    free(out);
+}
+
+Test(import, of_a_user_who_is_not_named_says_whose_home_was_taken)
+{
+    const struct passwd *account = getpwuid(geteuid());
+    char *out = imported("0 3 * * * x\n", false, EXIT_CODE_DONE, NULL);
+    char *says = text_format("# - each begins in the home of %s, unless", account->pw_name);
+
+    cr_expect_not_null(strstr(out, says), "no %s in %s", says, out);
+    cr_expect_not_null(strstr(out, "import it with --user NAME"), "%s", out);
+    cr_expect_null(strstr(out, "\nuser ="), "%s", out);
+    free(says);
+    free(out);
+    out = imported("0 3 * * * root x\n", true, EXIT_CODE_DONE, NULL);
+    cr_expect_null(strstr(out, "--user"), "%s", out);
+    free(out);
+}
+
+Test(import, a_user_who_is_none_is_refused)
+{
+    static const char *const wrong[][4] = {{"crontab", "--user", "no such user", NULL},
+                                           {"crontab", "--user=", NULL},
+                                           {"crontab", "--user", NULL},
+                                           {"crontab", "--system", "--user=root", NULL}};
+
+    config_fixture_write("crontab", "0 3 * * * x\n");
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        char *out = NULL;
+        char *err = NULL;
+
+        cr_expect_eq(command_fixture_run(command_import, wrong[i], &out, &err), EXIT_CODE_USAGE,
+                     "%zu: %s", i, err);
+        cr_expect_str_empty(out);
+        free(out);
+        free(err);
+    }
+}
+
+Test(import, what_looks_like_a_crontab_of_the_system_is_asked_about)
+{
+    static const char all[] = "0 3 * * * root echo hi\n0 4 * * * daemon cd / && x\n";
+    static const char some[] = "0 3 * * * root echo hi\n0 4 * * * x y\n";
+    char *err = NULL;
+    char *out = imported(all, false, EXIT_CODE_DONE, &err);
+
+    cr_expect_not_null(strstr(err, "use --system"), "%s", err);
+    cr_expect_not_null(strstr(out, "\n# Is this right? it looks like a crontab of the system"),
+                       "%s", out);
+    free(err);
+    free(out);
+    free(imported(all, true, EXIT_CODE_DONE, NULL));
+    free(imported(some, false, EXIT_CODE_DONE, NULL));
+    free(imported("0 3 * * * root\n", false, EXIT_CODE_DONE, NULL));
+    free(imported("# nothing\n", false, EXIT_CODE_DONE, NULL));
+    cr_expect(crontab_is_of_system("/etc/crontab"));
+    cr_expect(crontab_is_of_system("/etc/cron.d/e2scrub_all"));
+    cr_expect_not(crontab_is_of_system("/etc/cron.daily/x"));
+    cr_expect_not(crontab_is_of_system("/var/spool/cron/crontabs/root"));
+}
+
+Test(import, says_that_the_end_of_leadership_ends_what_runs)
+{
+    char *out = imported("0 3 * * * x\n", false, EXIT_CODE_DONE, NULL);
+
+    cr_expect_not_null(strstr(out, "# - one that runs when leadership ends or the daemon stops is "
+                                   "ended"),
+                       "%s", out);
+    free(out);
+}
+
+/* The crontab with a command of so many bytes. */
+static char *crontab_of_length(size_t length)
+{
+    char *command = malloc(length + 1);
+
+    cr_assert_not_null(command);
+    (void)memset(command, 'x', length);
+    command[length] = '\0';
+    char *crontab = text_format("0 3 * * * %s\n0 4 * * * %.40s\n", command, command);
+    free(command);
+    return crontab;
+}
+
+Test(import, a_command_that_no_configuration_takes_is_left_out)
+{
+    static const size_t most = CONFIG_LINE_MAX - (sizeof("command = ") - 1);
+
+    for (size_t over = 0; over < 2; over++) {
+        char *crontab = crontab_of_length(most + over);
+        char *err = NULL;
+        char *out = imported(crontab, false, over > 0 ? EXIT_CODE_FAILED : EXIT_CODE_DONE, &err);
+        struct config_result r = read_back(out);
+
+        cr_expect_eq(text_count(out, "\n[job "), 2 - over);
+        cr_expect_eq(strstr(err, "line 1 is left out: its command or environment is longer") !=
+                         NULL,
+                     over > 0, "%s", err);
+        cr_expect_eq(strstr(out, "# line 1 is left out: ") != NULL, over > 0);
+        config_fixture_release(&r);
+        free(crontab);
+        free(out);
+        free(err);
+    }
+}
+
+Test(import, a_long_line_is_cut_with_dots_in_its_comment)
+{
+    char *crontab = crontab_of_length(1200);
+    char *out = imported(crontab, false, EXIT_CODE_DONE, NULL);
+
+    cr_expect_not_null(strstr(out, "xxx...\n[job "), "%s", out);
+    cr_expect_eq(text_count(out, "..."), 1, "%s", out);
+    free(crontab);
+    free(out);
+}
+
+Test(import, comments_are_harmless_to_a_terminal)
+{
+    static const char crontab[] = "#\ta \x1b[2J\nMAILTO=\x1b[3J\n0 3 * * *\techo '\x1b[4J'\n"
+                                  "0 3 * *\x1b[5J\n0 3 * * \x1b[6J x\n";
+    char *err = NULL;
+    char *out = imported(crontab, false, EXIT_CODE_FAILED, &err);
+    const char *escape = strchr(out, '\x1b');
+
+    cr_expect_not_null(strstr(out, "\n#\ta \\x1b[2J\n"), "%s", out);
+    cr_expect_not_null(strstr(out, "mailed the output to \\x1b[3J;"), "%s", out);
+    cr_expect_not_null(strstr(out, "# line 3: 0 3 * * * echo '\\x1b[4J'\n"), "%s", out);
+    cr_expect_not_null(strstr(out, "\n# 0 3 * *\\x1b[5J\n"), "%s", out);
+    cr_expect_null(strchr(err, '\x1b'), "%s", err);
+    cr_assert_not_null(escape);
+    cr_expect_eq(strncmp(escape - strlen("command = echo '"), "command = echo '", 16), 0,
+                 "the command itself stays as it is");
+    cr_expect_null(strchr(escape + 1, '\x1b'), "%s", out);
+    free(out);
+    free(err);
 }
 
 Test(import, wrong_use)
