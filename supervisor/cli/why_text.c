@@ -93,13 +93,17 @@ static const json_t *rerun_of(const json_t *runs, const json_t *run)
     return NULL;
 }
 
-/* As follow_up_is_of_term() in the worker. */
-static bool is_of_term(const json_t *policy, enum run_origin origin)
+/* As follow_up_is_of_term() in the worker; what ended with its term has no second attempt in the
+ * next one, whatever it was started by. */
+static bool is_of_term(const json_t *policy, const json_t *run, enum run_origin origin)
 {
     const char *schedule = run_text_or(policy, "schedule", "");
+    const char *reason = run_text_or(run, "reason", "");
+    bool with_term = strcmp(reason, "drain") == 0 || strcmp(reason, "lost") == 0;
 
     return (strcmp(schedule, "@elected") == 0 || strcmp(schedule, "@released") == 0) &&
-           (origin == ORIGIN_SCHEDULE || origin == ORIGIN_RETRY || origin == ORIGIN_RERUN);
+           (with_term || origin == ORIGIN_SCHEDULE || origin == ORIGIN_RETRY ||
+            origin == ORIGIN_RERUN);
 }
 
 /* The rule may have been another one when it ended: only what is on record is sure. */
@@ -124,7 +128,7 @@ static void say_rerun(struct paragraph *p, const json_t *run, const struct said 
         paragraph_say(
             p, "\nIt is not run again: attempt %d is the last, also with on_interrupt = rerun.",
             OUTCOME_RERUN_ATTEMPTS);
-    } else if (is_of_term(about->policy, origin)) {
+    } else if (is_of_term(about->policy, run, origin)) {
         paragraph_say(
             p,
             "\nIt is not run again, also with on_interrupt = rerun: it belonged to its term, and "
