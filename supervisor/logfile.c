@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/log.h"
 #include "supervisor/deeds.h"
 
@@ -60,9 +61,50 @@ static int open_file(const char *path, const struct privileges *privileges)
     return fd == -1 ? -errno : fd;
 }
 
+/* Names of what is open already. By its name it could be opened by whoever started us only, not by
+ * the user that we become; a socket not at all. A negative number: it is none of them. */
+static int own_descriptor(const char *path)
+{
+    static const struct {
+        const char *path;
+        int fd;
+    } known[] = {
+        {"/dev/stdout", STDOUT_FILENO},     {"/dev/fd/1", STDOUT_FILENO},
+        {"/proc/self/fd/1", STDOUT_FILENO}, {"/dev/stderr", STDERR_FILENO},
+        {"/dev/fd/2", STDERR_FILENO},       {"/proc/self/fd/2", STDERR_FILENO},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (strcmp(path, known[i].path) == 0) {
+            return known[i].fd;
+        }
+    }
+    return -1;
+}
+
 static int open_or_stderr(const char *path, const struct privileges *privileges)
 {
-    return path == NULL ? STDERR_FILENO : open_file(path, privileges);
+    if (path == NULL) {
+        return STDERR_FILENO;
+    }
+    int own = own_descriptor(path);
+    if (own < 0) {
+        return open_file(path, privileges);
+    }
+    int fd = fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return fd == -1 ? -errno : fd;
+}
+
+const char *logfile_error(int rc)
+{
+    switch (rc) {
+    case -ELOOP:
+        return "it is a link that [pgbaton] user may not write through, or one that leads nowhere";
+    case -EMLINK:
+        return "[pgbaton] user may not write it, and it has another name too";
+    default:
+        return strerror(-rc);
+    }
 }
 
 static void log_there(int fd)
@@ -111,7 +153,7 @@ void logfile_reopen(struct supervisor *s)
 
     if (fd < 0) {
         log_error("log_file_failed", "file=%s error=%s", log_text(s->config->pgbaton.log_file).is,
-                  log_text(strerror(-fd)).is);
+                  log_text(logfile_error(fd)).is);
         return;
     }
     logfile_adopt(s, fd);

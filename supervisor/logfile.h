@@ -12,6 +12,9 @@
  * (privileges may be NULL). 0 or a negative errno: then the log stays where it was. */
 int logfile_open(const char *path, const struct privileges *privileges);
 
+/* logfile_error - what such an errno means here, as text. */
+const char *logfile_error(int rc);
+
 /* logfile_prepare - open it (NULL: stderr), and log where we do. A descriptor for logfile_adopt()
  * or logfile_forget(), or a negative errno. */
 int logfile_prepare(const char *path);

@@ -219,7 +219,7 @@ static bool open_log(struct supervisor *s, const struct config *next)
     }
     config_problem_add(&problems, false,
                        config_setting_of(next, SECTION_PGBATON, "log_file")->origin, "pgbaton",
-                       "log_file", "'%.200s' cannot be opened: %s", path, strerror(-fd));
+                       "log_file", "'%.200s' cannot be opened: %s", path, logfile_error(fd));
     refuse_problems(s, &problems);
     config_problems_release(&problems);
     return false;

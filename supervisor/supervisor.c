@@ -280,7 +280,8 @@ static int become_user(struct supervisor *s)
     }
     rc = logfile_open(s->config->pgbaton.log_file, &s->privileges);
     if (rc < 0) {
-        return fail(s->config->pgbaton.log_file, rc);
+        (void)fprintf(stderr, "pgbaton: %s: %s\n", s->config->pgbaton.log_file, logfile_error(rc));
+        return rc;
     }
     rc = prepare_as_root(s);
     if (rc < 0) {

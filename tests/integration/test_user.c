@@ -229,6 +229,7 @@ Test(user, its_links_do_not_lead_the_log_to_files_of_root)
     cr_assert_eq(symlink(secret, log), 0);
     instance_start(&one, NULL);
     cr_expect_neq(instance_wait_exit(&one), 0);
+    instance_wait_text(&one, "it is a link that [pgbaton] user may not write through");
     cr_assert_eq(unlink(log), 0);
     cr_assert_eq(link(secret, log), 0);
     instance_start(&one, NULL);
@@ -256,4 +257,41 @@ Test(user, a_log_of_root_in_that_place_is_used)
     instance_stop(&one);
     free(log);
     free(secret);
+}
+
+static void expect_logs_where(const char *log_file, const char *to)
+{
+    char *sections = text_format("user = %s\nlog_file = %s\n", server_user(), log_file);
+    char *out = text_format("%s/out", dir.path);
+    char *err = text_format("%s/err", dir.path);
+    const char *const argv[] = {pgbaton_path(), "run", "-c", one.ini, NULL};
+
+    instance_configure(&one, &(struct instance_settings){.dsn = "none", .pgbaton = sections});
+    text_write(out, ""); /* root's, and closed to the daemon's user */
+    text_write(err, "");
+    cr_assert_eq(chmod(out, 0600), 0);
+    cr_assert_eq(chmod(err, 0600), 0);
+    program_start(
+        &one.supervisor,
+        &(struct program_spec){.argv = argv, .environment = as_root, .output = out, .errors = err});
+    (void)snprintf(one.log, sizeof one.log, "%s/%s", dir.path, to);
+    instance_wait(&one, "elected", "");
+    program_signal(&one.supervisor, SIGUSR1);
+    instance_wait(&one, "log_reopened", log_file);
+    program_signal(&one.supervisor, SIGHUP);
+    instance_wait(&one, "config_reloaded", "change=nothing");
+    instance_stop(&one);
+    instance_wait(&one, "released", ""); /* the worker's lines go there too */
+    free(err);
+    free(out);
+    free(sections);
+}
+
+/* As in a container, where both are pipes of root's that its user may not open by their names. */
+Test(user, a_log_file_that_is_stdout_or_stderr_is_what_was_handed_to_it)
+{
+    begin();
+    make("none", NULL);
+    expect_logs_where("/dev/stdout", "out");
+    expect_logs_where("/dev/stderr", "err");
 }
