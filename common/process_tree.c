@@ -405,12 +405,12 @@ static int read_one(pid_t pid, struct process *ret)
     return rc;
 }
 
-bool process_is_older(pid_t pid, mono_ns than)
+bool process_is_younger(pid_t pid, mono_ns than)
 {
     dur_ns tick = DUR_S(1) / sysconf(_SC_CLK_TCK);
     struct process p;
 
-    return read_one(pid, &p) == 0 && p.started <= (unsigned long long)(than / tick);
+    return read_one(pid, &p) == 0 && p.started > (unsigned long long)(than / tick);
 }
 
 /* Does this process count as ours? 0; -ESRCH (gone); -ECHILD (below somebody else); other negative

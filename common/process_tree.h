@@ -40,9 +40,10 @@ int process_descendants(pid_t root, struct pid_set *ret_set);
  * not in it. For whoever kills, and looks again. 0 or a negative errno. */
 int process_living_below(pid_t root, struct pid_set *ret_set);
 
-/* process_is_older - does it live, and was it started before that moment (to a hundredth of a
- * second)? A number that was given away again is another, younger process. */
-bool process_is_older(pid_t pid, mono_ns than);
+/* process_is_younger - is it known that what lives under that number was started after that moment
+ * (to a hundredth of a second)? One that cannot be read, because it is gone, hidden from us, or no
+ * descriptor is left, is not known to be. */
+bool process_is_younger(pid_t pid, mono_ns than);
 
 struct process_sweep {
     unsigned seen; /* children outside keep and all below them that live (zombies do not count) */

@@ -107,13 +107,14 @@ static void look_at_child(struct supervisor *s, struct child_row *row, mono_ns n
 }
 
 /* What somebody else has reaped we were not told of, and its number may be a job's process's now.
- */
+ * A number that nobody has does no harm until then; but what is only hidden from us (hidepid of
+ * proc(5)) or could not be read this once would be killed, or be waited for without an end. */
 static void forget_reused(struct supervisor *s)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < s->inherited.count; i++) {
-        if (process_is_older(s->inherited.pids[i], s->inherited_at)) {
+        if (!process_is_younger(s->inherited.pids[i], s->inherited_at)) {
             s->inherited.pids[kept++] = s->inherited.pids[i];
         }
     }

@@ -295,3 +295,38 @@ Test(user, a_log_file_that_is_stdout_or_stderr_is_what_was_handed_to_it)
     expect_logs_where("/dev/stdout", "out");
     expect_logs_where("/dev/stderr", "err");
 }
+
+/* ---- what was there before us ---- */
+
+static size_t sidecars(void)
+{
+    pid_t below[64];
+    size_t all = processes_below(one.supervisor.pid, below, 64);
+    size_t count = 0;
+
+    for (size_t i = 0; i < all; i++) {
+        count += strncmp(process_title(below[i]), "sleep 1000", 10) == 0;
+    }
+    return count;
+}
+
+/* As an entrypoint does it: the sidecar is root's, and /proc hides it from the daemon's user. */
+Test(user, a_term_ends_though_an_inherited_process_of_root_is_hidden)
+{
+    static const char *const entrypoint[] = {
+        "sh", "-c", "mount -o remount,hidepid=2 /proc || exit 99; sleep 1000 & exec \"$@\"", "sh",
+        NULL};
+    begin();
+    make("none", NULL);
+    one.entrypoint = entrypoint;
+    if (!instance_start_as_pid_1(&one, NULL)) {
+        cr_skip_test("no pid namespace can be made here");
+    }
+    instance_wait(&one, "elected", "");
+    instance_mark(&one);
+    cr_assert_eq(kill(instance_child(&one, "worker"), SIGKILL), 0);
+    instance_wait(&one, "elected", "");
+    cr_expect_eq(sidecars(), 1);
+    cr_assert_eq(kill(instance_child(&one, "supervisor"), SIGTERM), 0);
+    cr_expect_eq(instance_wait_exit(&one), 0, "%s", text_tail(one.log));
+}

@@ -86,7 +86,7 @@ static const char *binary_of(const struct instance *i)
 static void start(struct instance *i, const char *const *before, const char *const *words)
 {
     const char *const run[] = {binary_of(i), "run", "-c", i->ini, NULL};
-    const char *const *const parts[] = {before, run, words};
+    const char *const *const parts[] = {before, i->entrypoint, run, words};
     const char *argv[WORDS_MAX] = {NULL};
     size_t count = 0;
     struct program_spec spec = {.argv = argv,

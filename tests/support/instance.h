@@ -26,6 +26,7 @@ struct instance {
     size_t mark;                    /* where in the log we look from */
     const char *user;               /* run as, when we are root; NULL: as we are */
     const char *const *environment; /* NAME=VALUE, on top of ours; NULL: none */
+    const char *const *entrypoint;  /* words in front of the binary's, that run it; NULL: none */
     const char *network;            /* file of a network namespace; NULL: ours */
 };
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -389,11 +390,25 @@ Test(process_tree, a_process_is_as_old_as_it_is)
     mono_ns before = clock_now() - DUR_MS(20);
     pid_t pid = fork_sleeper(false);
 
-    cr_expect_not(process_is_older(pid, before));
-    cr_expect(process_is_older(pid, clock_now() + DUR_MS(20)));
+    cr_expect(process_is_younger(pid, before));
+    cr_expect_not(process_is_younger(pid, clock_now() + DUR_MS(20)));
     cr_assert_eq(kill(pid, SIGKILL), 0);
     cr_assert_eq(waitpid(pid, NULL, 0), pid);
-    cr_expect_not(process_is_older(pid, clock_now()), "it is gone");
+    cr_expect_not(process_is_younger(pid, before), "it is gone");
+}
+
+Test(process_tree, of_a_process_that_cannot_be_read_nothing_is_known)
+{
+    struct rlimit usual;
+    mono_ns before = clock_now() - DUR_MS(20);
+    pid_t pid = fork_sleeper(false);
+
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, usual.rlim_max}), 0);
+    bool younger = process_is_younger(pid, before);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    cr_expect_not(younger);
+    cr_expect(process_is_younger(pid, before), "it can be read again");
 }
 
 Test(process_tree, a_zombie_does_not_count_but_is_listed)
