@@ -149,6 +149,45 @@ Test(sql, a_timeout_cancels_the_statement_in_the_server)
     finish();
 }
 
+/* The server is told to cancel it, and does all of it nevertheless: it is not to be done again. */
+Test(sql, what_was_committed_has_succeeded_though_its_time_was_up)
+{
+    begin("[job slow]\nschedule = @elected\ntimeout = 1s\ngrace = 60s\nretries = 2\n"
+          "retry_delay = 0\nsql_transaction = no\n"
+          "sql = DO $$ BEGIN PERFORM pg_sleep(1000);\n"
+          "    EXCEPTION WHEN query_canceled THEN INSERT INTO t VALUES (1); END $$\n");
+
+    instance_wait(A, "job_ended", "job=slow");
+    cr_expect_eq(instance_logged(A, "job_ended", "outcome=succeeded reason=timeout"), 1, "%s",
+                 text_tail(A->log));
+    wait_for_fact("SELECT count(*) = 1 FROM pgbaton.run WHERE job = 'slow' AND ended_at IS NOT "
+                  "NULL");
+    cr_expect_str_eq(server_scalar(dba, "SELECT string_agg(outcome, ' ') FROM pgbaton.run WHERE "
+                                        "job = 'slow'"),
+                     "succeeded");
+    cr_expect_str_eq(server_scalar(dba, "SELECT count(*) FROM t"), "1");
+    finish();
+}
+
+Test(sql, of_a_commit_without_an_answer_it_is_said_that_nothing_is_known)
+{
+    begin_after("CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN PERFORM pg_sleep(1000); RETURN NULL; END $$; "
+                "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED "
+                "FOR EACH ROW EXECUTE FUNCTION late()",
+                "[job slow]\nschedule = @elected\nsql = INSERT INTO t VALUES (1)\n");
+
+    wait_for_fact("SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event "
+                  "= 'PgSleep'");
+    server_do(dba, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'COMMIT' "
+                   "AND wait_event = 'PgSleep'");
+    instance_wait(A, "job_ended", "outcome=failed");
+    wait_for_fact("SELECT count(*) = 1 FROM pgbaton.run WHERE job = 'slow' AND ended_at IS NOT "
+                  "NULL");
+    expect_kept("slow", "reason LIKE 'it is not known whether it was committed: %'");
+    finish();
+}
+
 /* The server itself looks whether its client is there. */
 Test(sql, the_statement_of_a_process_that_was_killed_is_ended_too)
 {

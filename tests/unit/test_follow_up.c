@@ -9,29 +9,34 @@ Test(follow_up, outcomes)
     /* clang-format off */
     static const struct {
         enum stop_reason why;
-        bool succeeded;
+        enum run_end end;
         enum run_origin origin;
         enum outcome outcome;
     } cases[] = {
-        {STOP_NOT,       true,  ORIGIN_SCHEDULE, OUTCOME_SUCCEEDED},
-        {STOP_NOT,       false, ORIGIN_SCHEDULE, OUTCOME_FAILED},
-        {STOP_NOT,       true,  ORIGIN_SERVICE,  OUTCOME_SUCCEEDED},
-        {STOP_TIMEOUT,   true,  ORIGIN_SCHEDULE, OUTCOME_TIMED_OUT},
-        {STOP_TIMEOUT,   false, ORIGIN_SERVICE,  OUTCOME_TIMED_OUT},
-        {STOP_DRAIN,     true,  ORIGIN_SCHEDULE, OUTCOME_INTERRUPTED},
-        {STOP_DRAIN,     true,  ORIGIN_SERVICE,  OUTCOME_CANCELLED},
-        {STOP_LOST,      true,  ORIGIN_SCHEDULE, OUTCOME_INTERRUPTED},
-        {STOP_LOST,      false, ORIGIN_SERVICE,  OUTCOME_INTERRUPTED},
-        {STOP_CHANGED,   true,  ORIGIN_SERVICE,  OUTCOME_CANCELLED},
-        {STOP_REMOVED,   true,  ORIGIN_SCHEDULE, OUTCOME_CANCELLED},
-        {STOP_REPLACED,  false, ORIGIN_SCHEDULE, OUTCOME_CANCELLED},
-        {STOP_CANCELLED, false, ORIGIN_TRIGGER,  OUTCOME_CANCELLED},
-        {STOP_PAUSED,    false, ORIGIN_SERVICE,  OUTCOME_CANCELLED},
+        {STOP_NOT,       RUN_END_SUCCEEDED, ORIGIN_SCHEDULE, OUTCOME_SUCCEEDED},
+        {STOP_NOT,       RUN_END_FAILED,    ORIGIN_SCHEDULE, OUTCOME_FAILED},
+        {STOP_NOT,       RUN_END_SUCCEEDED, ORIGIN_SERVICE,  OUTCOME_SUCCEEDED},
+        {STOP_TIMEOUT,   RUN_END_SUCCEEDED, ORIGIN_SCHEDULE, OUTCOME_TIMED_OUT},
+        {STOP_TIMEOUT,   RUN_END_FAILED,    ORIGIN_SERVICE,  OUTCOME_TIMED_OUT},
+        {STOP_DRAIN,     RUN_END_SUCCEEDED, ORIGIN_SCHEDULE, OUTCOME_INTERRUPTED},
+        {STOP_DRAIN,     RUN_END_SUCCEEDED, ORIGIN_SERVICE,  OUTCOME_CANCELLED},
+        {STOP_LOST,      RUN_END_SUCCEEDED, ORIGIN_SCHEDULE, OUTCOME_INTERRUPTED},
+        {STOP_LOST,      RUN_END_FAILED,    ORIGIN_SERVICE,  OUTCOME_INTERRUPTED},
+        {STOP_CHANGED,   RUN_END_SUCCEEDED, ORIGIN_SERVICE,  OUTCOME_CANCELLED},
+        {STOP_REMOVED,   RUN_END_SUCCEEDED, ORIGIN_SCHEDULE, OUTCOME_CANCELLED},
+        {STOP_REPLACED,  RUN_END_FAILED,    ORIGIN_SCHEDULE, OUTCOME_CANCELLED},
+        {STOP_CANCELLED, RUN_END_FAILED,    ORIGIN_TRIGGER,  OUTCOME_CANCELLED},
+        {STOP_PAUSED,    RUN_END_FAILED,    ORIGIN_SERVICE,  OUTCOME_CANCELLED},
+        {STOP_NOT,       RUN_END_COMMITTED, ORIGIN_SCHEDULE, OUTCOME_SUCCEEDED},
+        {STOP_TIMEOUT,   RUN_END_COMMITTED, ORIGIN_RETRY,    OUTCOME_SUCCEEDED},
+        {STOP_DRAIN,     RUN_END_COMMITTED, ORIGIN_SERVICE,  OUTCOME_SUCCEEDED},
+        {STOP_LOST,      RUN_END_COMMITTED, ORIGIN_SCHEDULE, OUTCOME_SUCCEEDED},
+        {STOP_CANCELLED, RUN_END_COMMITTED, ORIGIN_TRIGGER,  OUTCOME_SUCCEEDED},
     };
     /* clang-format on */
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        cr_expect_eq(follow_up_outcome(cases[i].why, cases[i].succeeded, cases[i].origin),
+        cr_expect_eq(follow_up_outcome(cases[i].why, cases[i].end, cases[i].origin),
                      cases[i].outcome, "%s, row %zu", stop_reason_name(cases[i].why), i);
     }
 }

@@ -2,8 +2,13 @@
 
 #include <assert.h>
 
-enum outcome follow_up_outcome(enum stop_reason why, bool succeeded, enum run_origin origin)
+enum outcome follow_up_outcome(enum stop_reason why, enum run_end end, enum run_origin origin)
 {
+    bool succeeded = end != RUN_END_FAILED;
+
+    if (end == RUN_END_COMMITTED) {
+        return OUTCOME_SUCCEEDED;
+    }
     switch (why) {
     case STOP_NOT:
         return succeeded ? OUTCOME_SUCCEEDED : OUTCOME_FAILED;

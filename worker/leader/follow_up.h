@@ -26,8 +26,12 @@ struct follow_up {
     dur_ns delay;
 };
 
-/* follow_up_outcome - why: what it was told to stop for, if it was; succeeded: by its exit code. */
-enum outcome follow_up_outcome(enum stop_reason why, bool succeeded, enum run_origin origin);
+/* What its exit code says. A program that was told to stop and exits with 0 has perhaps only
+ * obeyed; an SQL job does so where all of it was committed before. */
+enum run_end { RUN_END_FAILED, RUN_END_SUCCEEDED, RUN_END_COMMITTED };
+
+/* follow_up_outcome - why: what it was told to stop for, if it was. */
+enum outcome follow_up_outcome(enum stop_reason why, enum run_end end, enum run_origin origin);
 
 /* follow_up_is_of_term - @elected and @released belong to their term: nobody starts them, or tries
  * them again, for an older one. What somebody asked for does not. */

@@ -302,16 +302,19 @@ void jobs_carry_out_start(struct jobs *jobs, struct tick *tick)
 
 /* ---- the end ---- */
 
-static bool is_success(const struct job *job, const struct run *run)
+static enum run_end end_of(const struct job *job, const struct run *run)
 {
     int code = WEXITSTATUS(run->status);
 
     if (!WIFEXITED(run->status)) {
-        return false;
+        return RUN_END_FAILED;
     }
-    return job->definition == NULL || job->definition->action == ACTION_SQL
-               ? code == 0
-               : exit_codes_has(&job->definition->success_codes, code);
+    if (run->is_sql) {
+        return code == 0 ? RUN_END_COMMITTED : RUN_END_FAILED;
+    }
+    bool succeeded =
+        job->definition == NULL ? code == 0 : exit_codes_has(&job->definition->success_codes, code);
+    return succeeded ? RUN_END_SUCCEEDED : RUN_END_FAILED;
 }
 
 static void log_end(const struct tick *tick, enum outcome outcome, mono_ns now)
@@ -332,8 +335,7 @@ void jobs_end_run(struct jobs *jobs, struct tick *tick)
     struct job *job = tick->job;
     struct run *run = tick->run;
     mono_ns now = clock_now();
-    enum outcome outcome =
-        follow_up_outcome(tick->plan.why, is_success(job, run), tick->plan.origin);
+    enum outcome outcome = follow_up_outcome(tick->plan.why, end_of(job, run), tick->plan.origin);
 
     assert(run->reaped);
     assert(jobs->running > 0);

@@ -233,6 +233,7 @@ struct run *run_start(struct run_world *world, const struct run_order *order, vo
     run->report_fd = -1;
     excerpt_init(&run->excerpt, (size_t)world->config->runs.output_limit);
     run->owner = owner;
+    run->is_sql = order->job->action == ACTION_SQL;
     run->number = order->number;
     run->started_at = clock_now();
     run->started_wall = clock_wall();

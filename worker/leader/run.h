@@ -29,6 +29,7 @@ struct run {
     struct run *next; /* in the table by pid */
     void *owner;      /* the job */
     pid_t pid;        /* also its process group */
+    bool is_sql;      /* its job may be another one meanwhile, by a reload */
     bool reaped;
     int status; /* as waitpid() gave it, once it is reaped */
     uint64_t number;

@@ -414,7 +414,11 @@ static enum ending finish_transaction(struct sql_job *j)
         give_reason(j, "%s", text);
         return ENDING_REFUSED;
     }
-    return ask(j, "COMMIT", 0, false);
+    enum ending ending = ask(j, "COMMIT", 0, false);
+    if (ending == ENDING_LOST) { /* also after a farewell: it may come behind the commit itself */
+        give_reason(j, "it is not known whether it was committed: %s", j->reason);
+    }
+    return ending;
 }
 
 static enum ending run_statements(struct sql_job *j)
