@@ -31,23 +31,26 @@ static char *dsn_by(const struct link *l)
                        l->address, fleet.pg.port);
 }
 
-/* a leads and b is the heir, each by its own cable. */
-static void begin(const char *server_settings)
+/* a leads and b is the heir, each by its own cable; jobs: beside those of the diary. */
+static void begin(const char *server_settings, const char *jobs)
 {
     links_enter();
     char *all = text_format("listen_addresses = '*'\n%s", server_settings);
     fleet_make_on(&fleet, 2, &settings, &(struct server_options){.settings = all});
+    char *job = text_format("%s%s", jobs, fleet.diary.job);
     for (size_t i = 0; i < fleet.count; i++) {
         link_make(&links[i], (unsigned)i + 1);
         char *dsn = dsn_by(&links[i]);
         struct instance_settings own = settings;
         own.dsn = dsn;
+        own.job = job;
         own = fleet_settings(&fleet, &own);
         instance_configure(&fleet.member[i], &own);
         fleet.member[i].network = links[i].network;
         free(dsn);
     }
     fleet_begin(&fleet);
+    free(job);
     free(all);
 }
 
@@ -76,7 +79,7 @@ static bool has_lost_the_key(void *ctx)
  * over: the last heartbeat that the server heard is at most a second older than the cut. */
 static void pull_the_cable_of_the_leader(const char *server_settings)
 {
-    begin(server_settings);
+    begin(server_settings, "");
     struct of_key key = {.conn = server_connect(&fleet.pg, "test")};
     key.pid = leader_pid(key.conn);
 
@@ -112,4 +115,34 @@ Test(links, of_a_leader_that_goes_down_frees_the_key_no_sooner_where_the_server_
 {
     pull_the_cable_of_the_leader("tcp_user_timeout = 2s\ntcp_keepalives_idle = 1\n"
                                  "tcp_keepalives_interval = 1\ntcp_keepalives_count = 1\n");
+}
+
+#define SLEEPS "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(1000)'"
+
+static bool is_there(void *ctx)
+{
+    return server_scalar(ctx, SLEEPS) != NULL;
+}
+
+/* Nothing fences it, and nobody can tell the server that its job is dead. */
+Test(links,
+     of_a_leader_that_goes_down_ends_its_statement_outside_a_transaction_before_the_next_term)
+{
+    begin("", "[job slow]\nschedule = @elected\nsql_transaction = no\n"
+              "sql = SELECT pg_sleep(1000)\n");
+    PGconn *dba = server_connect(&fleet.pg, "test");
+    cr_assert(wait_until(is_there, dba, WAIT_LIMIT), "%s", text_tail(A->log));
+    char *gone = text_format("SELECT count(*) FROM pg_stat_activity WHERE pid = %s",
+                             server_scalar(dba, SLEEPS));
+
+    link_set(&links[0], false);
+    instance_wait(B, "elected", "");
+    cr_expect_str_eq(server_scalar(dba, gone), "0", "%s", text_tail(B->log));
+
+    instance_mark(A);
+    link_set(&links[0], true);
+    instance_wait(A, "seat_taken", "");
+    free(gone);
+    PQfinish(dba);
+    end();
 }

@@ -26,6 +26,7 @@ static const struct sql_order order = {
     .statements = "SELECT 'x; y'",
     .address = {.host = "h", .hostaddr = "10.0.0.1", .port = "5432"},
     .connect_timeout = DUR_S(5),
+    .lease = DUR_S(15),
     .transaction = true,
 };
 
@@ -47,6 +48,7 @@ Test(sql_order, comes_out_as_it_went_in)
     cr_expect_str_eq(got.statements, order.statements);
     cr_expect_eq(memcmp(&got.address, &order.address, sizeof(order.address)), 0);
     cr_expect_eq(got.connect_timeout, DUR_S(5));
+    cr_expect_eq(got.lease, DUR_S(15));
     cr_expect(got.transaction);
     sql_order_release(&got);
     (void)close(fd);

@@ -38,6 +38,7 @@ void run_sql_init(struct run_sql *sql, const struct config *cfg, const struct co
         .role = text_or_none(job->sql_role),
         .statements = job->command,
         .connect_timeout = cfg->database.connect_timeout,
+        .lease = sql->epoch[0] == '\0' ? 0 : cfg->election.lease,
         .transaction = job->sql_transaction,
     };
     if (address != NULL) {

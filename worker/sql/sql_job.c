@@ -19,6 +19,7 @@
 #include "worker/database/address.h"
 #include "worker/database/connect.h"
 #include "worker/sql/sql_printer.h"
+#include "worker/sql/sql_settings.h"
 
 enum {
     VERSION_LEAST = 140000,
@@ -328,24 +329,18 @@ static enum ending check_server(struct sql_job *j)
     return ending;
 }
 
-/* Those that this server has. A server that cannot look after its clients (where the system lacks
- * what it takes) refuses the last one, and that is all. */
 static enum ending pin_settings(struct sql_job *j)
 {
-    static const char limits[] =
-        "SELECT pg_catalog.set_config(n, '0', false) FROM (VALUES ('statement_timeout'), "
-        "('transaction_timeout'), ('idle_in_transaction_session_timeout'), "
-        "('idle_session_timeout')) AS pin(n) "
-        "WHERE pg_catalog.current_setting(n, true) IS NOT NULL";
-    static const char alive[] =
-        "SELECT pg_catalog.set_config('client_connection_check_interval', '1000', false)";
-    enum ending ending = ask(j, limits, j->order->connect_timeout, false);
+    char *pins = sql_settings_pins(j->order->lease);
+    enum ending ending = pins == NULL ? unusable(j, "out of memory")
+                                      : ask(j, pins, j->order->connect_timeout, false);
 
+    free(pins);
     if (ending != ENDING_DONE) {
         return ending;
     }
     j->quiet = true;
-    ending = ask(j, alive, j->order->connect_timeout, false);
+    ending = ask(j, sql_settings_check, j->order->connect_timeout, false);
     j->quiet = false;
     if (ending == ENDING_REFUSED) {
         j->reason[0] = '\0';

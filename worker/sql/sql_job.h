@@ -6,9 +6,8 @@
  * asserted, the role taken, the statements sent as one message, all of it committed. Or, without a
  * transaction, one after the other: the statements as one message are what the server makes of it.
  *
- * Settings are those of the role and the database, as for any program, but for those that would
- * end the session (timeouts: the job has its own), and client_connection_check_interval: the server
- * ends the statements of a process that was killed, too.
+ * Settings are those of the role and the database, as for any program, but for those of
+ * sql_settings.h: the server ends the statements of a process that was killed, or cut off, too.
  *
  * Rows go to standard output, columns with | between them; notices and errors to standard error.
  * SIGTERM cancels the statement in the server and then ends the process.

@@ -20,6 +20,7 @@ struct header {
     uint64_t size; /* of all of it */
     struct server_address address;
     dur_ns connect_timeout;
+    dur_ns lease;
     uint64_t transaction;
 };
 
@@ -38,8 +39,10 @@ static const char **text_at(struct sql_order *o, size_t i)
 static void write_order(FILE *to, const struct sql_order *order)
 {
     struct sql_order o = *order;
-    struct header header = {
-        .address = o.address, .connect_timeout = o.connect_timeout, .transaction = o.transaction};
+    struct header header = {.address = o.address,
+                            .connect_timeout = o.connect_timeout,
+                            .lease = o.lease,
+                            .transaction = o.transaction};
     const char **text;
 
     memcpy(header.magic, magic, sizeof(magic));
@@ -140,6 +143,7 @@ int sql_order_unseal(int fd, struct sql_order *ret_order)
     order.sealed = bytes;
     order.address = header.address;
     order.connect_timeout = header.connect_timeout;
+    order.lease = header.lease;
     order.transaction = header.transaction != 0;
     *ret_order = order;
     return 0;

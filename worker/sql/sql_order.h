@@ -26,6 +26,7 @@ struct sql_order {
     const char *sealed; /* what the texts above point into, of one that was unsealed; owned */
     struct server_address address; /* host "" and hostaddr "" and port "": wherever the dsn leads */
     dur_ns connect_timeout;
+    dur_ns lease; /* of the term; 0: nobody else would lead */
     bool transaction;
 };
 
