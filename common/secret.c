@@ -69,18 +69,20 @@ bool secret_is_password(const char *text, size_t length, size_t at)
  * one. */
 static bool password_value(const char *text, size_t length, size_t at, struct secret *ret)
 {
-    bool parameter = is_parameter(text, at);
-    bool spaced = secret_is_password(text, length, at);
     size_t name = secret_name_length(text, length, at);
+    size_t start = at;
     char quote = '\0';
 
     if (name == 0) {
         return false;
     }
+    bool spaced = secret_is_password(text, length, at);
     at = spaced ? skip_spaces(text, length, at + name) : at + name;
     if (at == length || text[at] != '=') {
         return false;
     }
+    /* Only now: it goes back over the whole name, and each letter of a text could begin one. */
+    bool parameter = is_parameter(text, start);
     at = spaced ? skip_spaces(text, length, at + 1) : at + 1;
     if (at < length && (text[at] == '\'' || text[at] == '"')) {
         quote = text[at++];
