@@ -41,7 +41,8 @@ const struct config_setting *config_setting_of(const struct config *cfg,
  * meant. */
 static bool depends_on_directory(const struct config_row *row)
 {
-    return row->kind == KIND_PATH || row->kind == KIND_DSN || row->kind == KIND_OUTPUT;
+    return row->kind == KIND_PATH || row->kind == KIND_SOCKET_DIR || row->kind == KIND_DSN ||
+           row->kind == KIND_OUTPUT;
 }
 
 bool config_apply(struct config *cfg, const struct config_row *row, const char *section,
@@ -63,8 +64,8 @@ bool config_apply(struct config *cfg, const struct config_row *row, const char *
     if (said == NULL && (row->preset == NULL || row->kind == KIND_LATER)) {
         return true;
     }
-    if (config_value_parse(&entries->memory, row, said == NULL ? row->preset : said->value, base,
-                           &canonical, reason, sizeof(reason)) < 0) {
+    if (config_value_parse(&entries->memory, row, said == NULL ? row->preset : said->value,
+                           ret_setting->origin, base, &canonical, reason, sizeof(reason)) < 0) {
         assert(said != NULL); /* our own defaults are right */
         if (own) {
             config_problem_add(entries->problems, false, said->origin, section, row->key, "%s",

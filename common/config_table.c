@@ -41,7 +41,7 @@ const struct config_row config_rows[] = {
 /*      section   key                kind         default    min           max            choices  change    scope     where, help */
     ROW(PGBATON,  "instance",        TEXT,        NULL,      1,            INSTANCE_MAX - 1, NULL, RESTART,  INSTANCE, TOP(pgbaton.instance),
         .help = "label of this instance, for people (HOSTNAME:PID)")
-    ROW(PGBATON,  "run_dir",         TEXT,        NULL,      1,            RUN_DIR_MAX,   NULL,    RESTART,  INSTANCE, TOP(pgbaton.run_dir),
+    ROW(PGBATON,  "run_dir",         SOCKET_DIR,  NULL,      1,            RUN_DIR_MAX,   NULL,    RESTART,  INSTANCE, TOP(pgbaton.run_dir),
         .help = "directory of the control socket and the pid (/run/pgbaton, $XDG_RUNTIME_DIR/pgbaton, /tmp/pgbaton-UID)")
     ROW(PGBATON,  "user",            NAME,        NULL,      1,            255,           NULL,    RESTART,  INSTANCE, TOP(pgbaton.user),
         .help = "user to become after the start")
@@ -393,6 +393,7 @@ const char *config_row_range(const struct config_row *row, char *text, size_t si
     case KIND_NAME:
     case KIND_SCHEMA:
     case KIND_PATH:
+    case KIND_SOCKET_DIR:
     case KIND_KEY:
     case KIND_DSN:
     case KIND_SCHEDULE:

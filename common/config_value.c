@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/array.h"
+#include "common/config_path.h"
 #include "common/config_words.h"
 #include "common/duration.h"
 #include "common/exit_codes.h"
@@ -22,6 +22,7 @@ struct value {
     struct config_memory *memory;
     const struct config_row *row;
     const char *text;
+    struct origin said;
     void *base;
     const char *canonical;
     char *reterr;
@@ -61,18 +62,31 @@ static void put_text(struct value *v, const char *text)
     put(v, &text, sizeof(text));
 }
 
-static int parse_text(struct value *v)
+static int check_length(struct value *v, const char *text)
 {
-    size_t length = strlen(v->text);
+    size_t length = strlen(text);
 
     if (length < (size_t)v->row->min || length > (size_t)v->row->max) {
-        return refuse(v, "'%.100s' has %zu bytes; %d to %d are right", v->text, length,
+        return refuse(v, "'%.100s' has %zu bytes; %d to %d are right", text, length,
                       (int)v->row->min, (int)v->row->max);
     }
-    for (size_t i = 0; i < length; i++) {
-        if (isspace((unsigned char)v->text[i]) || iscntrl((unsigned char)v->text[i])) {
+    return 0;
+}
+
+static int check_blanks(struct value *v)
+{
+    for (const char *at = v->text; *at != '\0'; at++) {
+        if (isspace((unsigned char)*at) || iscntrl((unsigned char)*at)) {
             return refuse(v, "'%.100s' has blanks in it; leave them out", v->text);
         }
+    }
+    return 0;
+}
+
+static int parse_text(struct value *v)
+{
+    if (check_length(v, v->text) < 0 || check_blanks(v) < 0) {
+        return -EINVAL;
     }
     put_text(v, config_memory_text(v->memory, v->text));
     return 0;
@@ -98,22 +112,6 @@ static int parse_schema(struct value *v)
     return parse_text(v);
 }
 
-const char *config_value_absolute(struct config_memory *memory, const char *path)
-{
-    char *here = NULL;
-    const char *whole;
-
-    if (path[0] == '/') {
-        return config_memory_text(memory, path);
-    }
-    here = getcwd(NULL, 0);
-    /* Without a working directory the path stays as it is, and fails where it is used. */
-    whole = here == NULL ? config_memory_text(memory, path)
-                         : config_memory_format(memory, "%s/%s", here, path);
-    free(here);
-    return whole;
-}
-
 static int parse_path(struct value *v)
 {
     const char *none = NULL;
@@ -126,7 +124,21 @@ static int parse_path(struct value *v)
         put(v, &none, sizeof(none));
         return 0;
     }
-    put_text(v, config_value_absolute(v->memory, v->text));
+    put_text(v, config_path_absolute(v->memory, v->said, v->text));
+    return 0;
+}
+
+static int parse_socket_dir(struct value *v)
+{
+    if (v->text[0] == '\0') {
+        return refuse(v, "is empty; give it a path");
+    }
+    const char *whole = config_path_absolute(v->memory, v->said, v->text);
+
+    if (check_blanks(v) < 0 || check_length(v, whole) < 0) {
+        return -EINVAL;
+    }
+    put_text(v, whole);
     return 0;
 }
 
@@ -295,7 +307,7 @@ static int parse_sqlite(struct value *v, struct config_database *database)
         return refuse(v, "is a path behind 'sqlite:', without '//'");
     }
     database->kind = DATABASE_SQLITE;
-    database->dsn = config_value_absolute(v->memory, path);
+    database->dsn = config_path_absolute(v->memory, v->said, path);
     v->canonical = config_memory_format(v->memory, "%s%s", CONFIG_SQLITE_PREFIX, database->dsn);
     return 0;
 }
@@ -483,7 +495,7 @@ static int parse_output(struct value *v)
         v->canonical = "none";
     } else if (strchr(v->text, '/') != NULL) {
         job->output = OUTPUT_FILE;
-        job->output_file = config_value_absolute(v->memory, v->text);
+        job->output_file = config_path_absolute(v->memory, v->said, v->text);
         v->canonical = job->output_file;
     } else {
         return refuse(v, "'%.80s' is none of log, none, or a file with a / in its name", v->text);
@@ -515,6 +527,8 @@ static int parse_by_kind(struct value *v)
         return parse_schema(v);
     case KIND_PATH:
         return parse_path(v);
+    case KIND_SOCKET_DIR:
+        return parse_socket_dir(v);
     case KIND_DURATION:
         return parse_duration(v);
     case KIND_NUMBER:
@@ -559,12 +573,14 @@ static int parse_by_kind(struct value *v)
 }
 
 int config_value_parse(struct config_memory *memory, const struct config_row *row, const char *text,
-                       void *base, const char **ret_canonical, char *reterr, size_t reterr_size)
+                       struct origin said, void *base, const char **ret_canonical, char *reterr,
+                       size_t reterr_size)
 {
     struct value v = {
         .memory = memory,
         .row = row,
         .text = text,
+        .said = said,
         .base = base,
         .reterr_size = reterr_size,
     };

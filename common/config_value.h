@@ -10,17 +10,15 @@
 #include "common/config_table.h"
 
 /*
- * config_value_parse - check text against its row and write the field in base
+ * config_value_parse - check text, that was said there, against its row and write the field in base
  * (a struct config, or a struct config_job for SECTION_JOB). *ret_canonical is
  * the value as pgbaton itself would write it: equal values have equal texts.
  * Returns 0 or -EINVAL with what is wrong, and what would be right, in reterr
  * (never the text of a secret).
  */
 int config_value_parse(struct config_memory *memory, const struct config_row *row, const char *text,
-                       void *base, const char **ret_canonical, char *reterr, size_t reterr_size);
-
-/* config_value_absolute - a path that is not, from the working directory. */
-const char *config_value_absolute(struct config_memory *memory, const char *path);
+                       struct origin said, void *base, const char **ret_canonical, char *reterr,
+                       size_t reterr_size);
 
 #define CONFIG_SQLITE_PREFIX "sqlite:"
 

@@ -167,27 +167,6 @@ Test(config, dsn_has_no_default)
     config_fixture_release(&r);
 }
 
-Test(config, paths_are_made_absolute)
-{
-    char here[PATH_MAX];
-    char expected[PATH_MAX + 32];
-    struct config *cfg =
-        config_fixture_config("[pgbaton]\nrun_dir = run\n"
-                              "[database]\ndsn = sqlite:a.db\npassword_file = p\n" JOB
-                              "command = a\noutput = ./out\ndirectory = /d\n");
-
-    cr_assert_not_null(getcwd(here, sizeof(here)));
-    (void)snprintf(expected, sizeof(expected), "%s/a.db", here);
-    cr_expect_str_eq(cfg->database.dsn, expected);
-    (void)snprintf(expected, sizeof(expected), "%s/p", here);
-    cr_expect_str_eq(cfg->database.password_file, expected);
-    (void)snprintf(expected, sizeof(expected), "%s/./out", here);
-    cr_expect_str_eq(cfg->jobs[0].output_file, expected);
-    cr_expect_str_eq(cfg->jobs[0].directory, "/d");
-    cr_expect_str_eq(cfg->pgbaton.run_dir, "run", "a socket's path must be short");
-    config_free(cfg);
-}
-
 Test(config, defaults)
 {
     struct config *cfg = config_fixture_config("[database]\ndsn = host=h\n" JOB "command = x\n");

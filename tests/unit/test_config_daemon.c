@@ -109,6 +109,7 @@ static const char *sample_of(const struct config_row *row)
     case KIND_SCHEMA:
         return "sample";
     case KIND_PATH:
+    case KIND_SOCKET_DIR:
     case KIND_OUTPUT:
         return "/tmp/sample";
     case KIND_DURATION:
