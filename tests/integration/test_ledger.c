@@ -216,6 +216,25 @@ LEDGER_RULE(an_end_is_written_once)
     ledger_user_close(&u);
 }
 
+LEDGER_RULE(a_run_that_was_started_never_waits_again)
+{
+    struct ledger_user u;
+    struct ledger_claim claim = a_tick("1.1-1", "a", a_past());
+    struct ledger_change started = an_update("1.1-1", OUTCOME_RUNNING);
+    struct ledger_change queued = an_update("1.1-1", OUTCOME_QUEUED);
+    struct ledger_change ended = an_update("1.1-1", OUTCOME_SUCCEEDED);
+
+    started.started_at = claim.scheduled_at;
+    ledger_user_open(&u, f, ledger_first, LEDGER_OURS);
+    ledger_user_claim_one(&u, &claim, LEDGER_GRANTED);
+    ledger_user_change_one(&u, &started);
+    ledger_user_change_one(&u, &queued);
+    cr_expect(ledger_run_is(f, "1.1-1", "outcome", "running"));
+    ledger_user_change_one(&u, &ended);
+    cr_expect(ledger_run_is(f, "1.1-1", "outcome", "succeeded"));
+    ledger_user_close(&u);
+}
+
 LEDGER_RULE(what_is_said_of_one_run_twice_in_a_batch_comes_in_that_order)
 {
     struct ledger_user u;

@@ -1,12 +1,15 @@
 /* The ledger in PostgreSQL: what only a server and a connection to it can do to it. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "tests/support/ledger_rule.h"
 #include "tests/support/text.h"
 #include "tests/support/wait.h"
 #include "worker/database/schema.h"
+#include "worker/leader/ledger_connection.h"
 
 static struct ledger_fixture fixture;
 static struct ledger_fixture *const f = &fixture;
@@ -219,6 +222,44 @@ Test(ledger_in_postgres, a_cut_connection_is_made_again_and_the_ledger_goes_on)
         (void)ev_run(f->loop, EVRUN_ONCE);
     }
     ledger_user_claim_one(&u, &claim, LEDGER_GRANTED);
+}
+
+static void say_paused(bool paused)
+{
+    const struct ledger_job_change change = {.job = "a", .sets_paused = true, .paused = paused};
+    const struct ledger_write write = {.jobs = &change, .job_count = 1};
+
+    cr_assert_eq(ledger_user_write(&u, &write), TOLD_WRITTEN, "%s", u.text);
+}
+
+static bool is_gone(void *pid)
+{
+    return strcmp(ledger_scalar(f, "SELECT count(*) FROM pg_stat_activity WHERE pid = %d",
+                                *(int *)pid),
+                  "0") == 0;
+}
+
+/* It is in the socket of a backend that hangs, when the session is given up. */
+Test(ledger_in_postgres, a_question_that_was_given_up_is_not_carried_out_later)
+{
+    const struct ledger_job_change pause = {.job = "a", .sets_paused = true, .paused = true};
+    const struct ledger_write write = {.jobs = &pause, .job_count = 1};
+    struct session *session = ledger_connection_session(ledger_connection_of(u.ledger));
+    int backend = session_backend_pid(session);
+
+    say_paused(false);
+    cr_assert_eq(kill(backend, SIGSTOP), 0);
+    u.told = TOLD_NOTHING;
+    ledger_write(u.ledger, &write);
+    cr_assert_eq(shutdown(PQsocket(session_connection(session)), SHUT_RDWR), 0);
+    cr_expect_eq(ledger_user_wait(&u), TOLD_FAILED);
+
+    say_paused(true);
+    say_paused(false);
+    cr_assert_not(is_gone(&backend), "it was to be there still");
+    cr_assert_eq(kill(backend, SIGCONT), 0);
+    cr_assert(wait_until(is_gone, &backend, WAIT_LIMIT));
+    cr_expect_eq(ledger_count(f, "job_state", "job = 'a' AND NOT paused"), 1);
 }
 
 Test(ledger_in_postgres, tables_that_were_dropped_may_be_made_again)

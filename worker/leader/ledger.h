@@ -63,7 +63,8 @@ enum ledger_verdict {
 
 enum ledger_change_kind {
     LEDGER_INSERT, /* a new row: queued, retrying, skipped or missed. One that is there stays. */
-    LEDGER_UPDATE, /* an open row of ours (or, taking over, anybody's) has this outcome now */
+    LEDGER_UPDATE, /* an open row of ours (or, taking over, anybody's) has this outcome now; one
+                    * that was started does not become queued */
     LEDGER_DELETE, /* the same, not to be kept (record = failures) */
 };
 

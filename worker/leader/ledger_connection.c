@@ -1,6 +1,7 @@
 #include "worker/leader/ledger_connection.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/backoff.h"
@@ -12,6 +13,16 @@
 /* More than the statement_timeout of the ledger's session: the server's own answer is better. */
 #define ANSWER_LIMIT DUR_S(12)
 
+/* A session that was given up may have a question of ours unread before it: its backend hangs, or
+ * the network keeps what it did not deliver. It would carry the question out whenever it gets to
+ * it, on top of all that its successor has done: the term is still ours. The request to end comes
+ * before its next statement, and before its commit. A number that somebody else has by now does not
+ * count, nor does our own. */
+#define END_SQL                                                                                    \
+    "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_stat_activity me "         \
+    "ON me.application_name = a.application_name AND me.pid <> a.pid "                             \
+    "WHERE me.pid = pg_backend_pid() AND a.pid = $1"
+
 struct ledger_connection {
     struct ev_loop *loop;
     const struct config *config;
@@ -20,8 +31,10 @@ struct ledger_connection {
     struct ledger_connection_events askers[LEDGER_ASKER_COUNT]; /* without on_turn: not attached */
     struct session *session;                                    /* NULL: waiting for the timer */
     bool ready;
-    bool retrying; /* the timer stands for the next attempt */
-    bool handling; /* an event or an answer: whoever is next waits for its end */
+    int backend_pid; /* of the session, since it is ready */
+    int abandoned;   /* the backend of the last one that was ready before it; 0: none, or gone */
+    bool retrying;   /* the timer stands for the next attempt */
+    bool handling;   /* an event or an answer: whoever is next waits for its end */
     bool asking;
     enum ledger_asker asker;
     void (*on_answer)(void *ctx, PGresult *result); /* of what is asked; NULL: nobody waits */
@@ -74,12 +87,11 @@ void ledger_connection_ask(struct ledger_connection *c, enum ledger_asker who,
     }
 }
 
-static void on_ready(void *ctx)
+static void become_ready(struct ledger_connection *c)
 {
-    struct ledger_connection *c = ctx;
-
+    c->backend_pid = session_backend_pid(c->session);
     if (c->backoff.failures > 0) {
-        log_info("ledger_up", "backend_pid=%d", session_backend_pid(c->session));
+        log_info("ledger_up", "backend_pid=%d", c->backend_pid);
     }
     backoff_reset(&c->backoff);
     c->ready = true;
@@ -93,11 +105,51 @@ static void on_ready(void *ctx)
     ledger_connection_proceed(c);
 }
 
+static void on_ended(void *ctx, PGresult *result)
+{
+    struct ledger_connection *c = ctx;
+
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        const char *said = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+        log_warn("ledger_session_not_ended", "backend_pid=%d error=%s", c->abandoned,
+                 log_text(said != NULL ? said : "").is);
+    } else if (PQntuples(result) > 0) {
+        log_info("ledger_session_ended", "backend_pid=%d", c->abandoned);
+    }
+    c->abandoned = 0;
+    become_ready(c);
+}
+
+/* Before anybody's question. */
+static void end_abandoned(struct ledger_connection *c)
+{
+    char pid[16];
+    const char *const values[] = {pid};
+
+    (void)snprintf(pid, sizeof(pid), "%d", c->abandoned);
+    session_ask(c->session, END_SQL, 1, values, ANSWER_LIMIT, on_ended, c);
+}
+
+static void on_ready(void *ctx)
+{
+    struct ledger_connection *c = ctx;
+
+    if (c->abandoned != 0) {
+        end_abandoned(c);
+    } else {
+        become_ready(c);
+    }
+}
+
 static void on_failed(void *ctx, enum session_failure why, const char *text)
 {
     struct ledger_connection *c = ctx;
 
     (void)why;
+    if (c->ready) { /* of one that was not, nothing was asked */
+        c->abandoned = c->backend_pid;
+    }
     c->ready = false;
     c->asking = false;
     session_close(c->session);

@@ -3,9 +3,12 @@
  * grant finds it ready, and opened again, with back-off, when it is lost.
  *
  * Two ask on it, one question at a time: when an answer has been handled, the
- * next is the term's if it has one, and else the runs'.
+ * next is the term's if it has one, and else the runs'. The backend of a session
+ * that was lost is ended before the next session is asked anything, so that
+ * nothing that was asked of it is carried out later.
  *
- * Runs in: worker. Logs only that it is lost, and that it is there again.
+ * Runs in: worker. Logs only that it is lost, that it is there again, and that
+ * such a backend was ended.
  */
 #ifndef PGBATON_WORKER_LEADER_LEDGER_CONNECTION_H
 #define PGBATON_WORKER_LEADER_LEDGER_CONNECTION_H

@@ -110,7 +110,8 @@ static const char claimed_sql[] =
  * Changes: $2 to $20, of which the kind says what becomes of them. Jobs: $21 to
  * $28; those that are there are updated, the others inserted. Answers: $29 to
  * $32. What is not known (null) of a run stays as it was, but its reason is
- * always the one for what it has become.
+ * always the one for what it has become. One that was started never waits again:
+ * who says so does not know it yet, and the run would be started twice.
  */
 static const char write_sql[] =
     "PREPARE ledger_write (bigint[], "
@@ -138,7 +139,8 @@ static const char write_sql[] =
         "output_tail = coalesce(c.tail, r.output_tail), "
         "output_bytes = coalesce(c.bytes, r.output_bytes) "
         "FROM c WHERE c.kind = 'u' AND r.election = c.name AND r.id = c.id "
-        "AND " OUTCOME_OF_ONE " IN " OPEN "), "
+        "AND " OUTCOME_OF_ONE " IN " OPEN " "
+        "AND NOT (c.outcome = 'queued' AND r.started_at IS NOT NULL)), "
     "deleted AS (DELETE FROM $S.run r USING c WHERE c.kind = 'd' AND r.election = c.name "
         "AND r.id = c.id AND " OUTCOME_OF_ONE " IN " OPEN "), "
     "j AS MATERIALIZED (SELECT me.name, j.* FROM me, unnest($21, $22, $23, $24, $25, $26, $27, $28) "

@@ -53,14 +53,16 @@ static const char *const texts[SQL_COUNT] = {
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,"
         " ?19, ?20, ?21, ?22, ?23, ?24)"
         " ON CONFLICT DO NOTHING",
-    /* What is not known now stays as it was; the reason is the outcome's, and goes with it. */
+    /* What is not known now stays as it was; the reason is the outcome's, and goes with it. What was
+     * started never waits again. */
     [SQL_UPDATE] =
         "UPDATE run SET outcome = ?3, reason = ?4, due_at = coalesce(?5, due_at),"
         " started_at = coalesce(?6, started_at), ended_at = coalesce(?7, ended_at),"
         " code = coalesce(?8, code), result = coalesce(?9, result),"
         " output_head = coalesce(?10, output_head), output_tail = coalesce(?11, output_tail),"
         " output_bytes = coalesce(?12, output_bytes)"
-        " WHERE election = ?1 AND id = ?2 AND " OPEN,
+        " WHERE election = ?1 AND id = ?2 AND " OPEN
+        " AND NOT (?3 = 'queued' AND started_at IS NOT NULL)",
     [SQL_DELETE] = "DELETE FROM run WHERE election = ?1 AND id = ?2 AND " OPEN,
     [SQL_JOB_IS] =
         "INSERT INTO job_state (election, job, paused, failures, last_tick, schedule_hash)"
