@@ -322,6 +322,22 @@ Test(ledger_in_postgres, who_takes_the_database_for_read_only_is_told_and_asks_a
     cr_expect_eq(u.told, TOLD_CLAIMED);
 }
 
+/* What was refused as ahead of the clock is asked again, what is taken is not. */
+Test(ledger_in_postgres, a_claim_is_judged_by_the_limit_that_it_was_asked_with)
+{
+    struct ledger_claim claim = a_tick("1.1-1", "a", clock_wall() + DUR_S(3600));
+    struct config reloaded = *f->cfg;
+
+    reloaded.database.max_clock_skew = DUR_S(2 * 3600);
+    ledger_user_claim_one(&u, &claim, LEDGER_AHEAD);
+    u.told = TOLD_NOTHING;
+    ledger_claim(u.ledger, &claim, 1);
+    ledger_limit(u.ledger, &reloaded); /* the answer was not read yet */
+    cr_assert_eq(ledger_user_wait(&u), TOLD_CLAIMED);
+    cr_expect_eq(u.verdicts[0], LEDGER_AHEAD);
+    ledger_user_claim_one(&u, &claim, LEDGER_GRANTED);
+}
+
 static long rows_read(void)
 {
     return strtol(ledger_scalar(f, "SELECT sum(idx_tup_read)::bigint + (SELECT seq_tup_read FROM "

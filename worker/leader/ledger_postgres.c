@@ -245,6 +245,7 @@ static void prepare(struct ledger_postgres *p)
     };
 
     p->asking = true;
+    p->prepared_skew = p->ledger.limits.max_clock_skew;
     ledger_connection_ask(p->connection, LEDGER_ASKER_RUNS, &question);
     free(sql);
 }

@@ -188,8 +188,8 @@ void ledger_claim_answered(struct ledger_postgres *p, const PGresult *result)
         return;
     }
     claim->database_clock = ledger_moment(result, 0, 1);
-    int64_t limit =
-        ledger_micros(claim->database_clock) + p->ledger.limits.max_clock_skew / LEDGER_RESOLUTION;
+    /* The limit that the statement went by: a reload may have changed it since. */
+    int64_t limit = ledger_micros(claim->database_clock) + p->prepared_skew / LEDGER_RESOLUTION;
     for (size_t i = 0; i < claim->count; i++) {
         bool ahead = ledger_micros(claim->claims[i].scheduled_at) > limit;
         claim->verdicts[i] = ahead ? LEDGER_AHEAD : LEDGER_TAKEN;

@@ -59,6 +59,7 @@ struct ledger_postgres {
     bool told_ready;           /* on_ready was called since the connection was lost last */
     bool prepared;             /* the statements are, in this session */
     bool outdated;             /* they are with limits that were changed since */
+    dur_ns prepared_skew;      /* max_clock_skew as it stands in them */
     bool prepared_early;       /* that was tried in this session, before the term */
     bool prepared_anew;        /* for the present question, which found them gone */
     bool ascii_only;           /* the database cannot keep every character */
