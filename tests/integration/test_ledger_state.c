@@ -187,8 +187,8 @@ LEDGER_RULE(any_text_comes_through)
 /* Closed runs: the number in their id is how many seconds ago they were scheduled. */
 static void fill(struct ledger_user *u, int count)
 {
-    static char ids[64][16];
-    struct ledger_change changes[64];
+    static char ids[256][16];
+    static struct ledger_change changes[256];
     wall_ns now = clock_wall();
 
     for (int i = 0; i < count; i++) {
@@ -255,5 +255,27 @@ LEDGER_RULE(of_each_job_only_so_many_runs_are_kept)
     cr_expect_not_null(ledger_run(f, "106", "outcome"));
     cr_expect_null(ledger_run(f, "107", "outcome"));
     cr_expect_not_null(ledger_run(f, "open", "outcome"));
+    ledger_user_close(&u);
+}
+
+/* A tick that is due waits until they are gone. */
+LEDGER_RULE(many_runs_go_a_few_at_a_time)
+{
+    struct ledger_user u;
+
+    f->cfg->runs.history = DUR_S(3600);
+    f->cfg->runs.history_runs = 10;
+    ledger_user_open(&u, f, ledger_first, LEDGER_OURS);
+    fill(&u, 250);
+    cr_assert_eq(ledger_user_prune(&u, "a"), TOLD_PRUNED, "%s", u.text);
+    cr_expect_eq(u.pruned, LEDGER_PRUNE_MAX);
+    cr_expect_eq(prune_all(&u, "a"), 240 - LEDGER_PRUNE_MAX);
+
+    f->cfg->runs.history = DUR_S(60);
+    ledger_limit(u.ledger, f->cfg);
+    fill(&u, 250);
+    cr_assert_eq(ledger_user_prune(&u, NULL), TOLD_PRUNED, "%s", u.text);
+    cr_expect_eq(u.pruned, LEDGER_PRUNE_MAX);
+    cr_expect_eq(prune_all(&u, NULL), 250 - LEDGER_PRUNE_MAX);
     ledger_user_close(&u);
 }

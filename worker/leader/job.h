@@ -34,10 +34,13 @@ enum {
 #define UNKILLABLE_AFTER DUR_S(1)     /* then it is an error that names a process */
 #define ACCOUNT_AGAIN DUR_S(30) /* an account that was not found is looked up again after this */
 
-#define PRUNE_AGED_AFTER DUR_S(5) /* a term has begun: it has other things to do first */
+#define PRUNE_MORE_AFTER DUR_MS(100) /* a full batch went: a flood of old rows must go faster */
+#define PRUNE_AGED_AFTER DUR_S(5)    /* a term has begun: it has other things to do first */
 /* Results are written together with what comes in this time (DESIGN.md section 6). */
 #define LEDGER_WRITE_WITHIN DUR_MS(50)
-#define LEDGER_WRITE_BYTES_MAX (16UL * 1024 * 1024) /* of outputs, but for a single run's */
+/* Of outputs, but for a single run's: ticks wait for the answer, and after SCHEDULER_LATE the
+ * ledger counts as away. */
+#define LEDGER_WRITE_BYTES_MAX (4UL * 1024 * 1024)
 /* At the end of a term that ends in peace, a ledger that has failed for so long is left alone. */
 #define LEDGER_GIVE_UP_AFTER DUR_S(2)
 #define LEDGER_AGAIN_LEAST DUR_MS(200)

@@ -225,6 +225,9 @@ static void on_pruned(void *ctx, size_t rows)
     if (rows == 0) {
         return;
     }
+    if (rows >= LEDGER_PRUNE_MAX) {
+        a->prune_at = clock_now() + PRUNE_MORE_AFTER;
+    }
     if (a->prunes_aged) { /* there may be more of it */
         a->prune_aged_at = 0;
     } else if (jobs->count > 0) {

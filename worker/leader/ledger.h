@@ -33,6 +33,9 @@ enum {
     RUN_ID_MAX = 80, /* "1.7-42": the epoch that made it, and a number that is unique in it */
     RUN_REASON_MAX = 700,
     LEDGER_BATCH_MAX = 2000, /* of one claim, or one write */
+    /* Of runs that one question deletes. Ticks wait for its answer, and with the rows go their
+     * outputs: it must be done long before the ledger counts as away, on a slow disk too. */
+    LEDGER_PRUNE_MAX = 100,
 };
 
 /* Moments in the ledger have microseconds: what goes in is rounded down, and so are ticks. */
@@ -253,9 +256,9 @@ void ledger_write(struct ledger *l, const struct ledger_write *write);
 /* ledger_take_requests - those that nobody has answered yet, oldest first. */
 void ledger_take_requests(struct ledger *l);
 
-/* ledger_prune - delete a small batch of runs: of this job, those that are more than the
- * configuration keeps; for NULL, of all jobs, configured or not, those that are older, and old
- * requests. on_pruned says how many rows of runs went. */
+/* ledger_prune - delete a batch of runs, LEDGER_PRUNE_MAX at most: of this job, those that are more
+ * than the configuration keeps; for NULL, of all jobs, configured or not, those that are older, and
+ * old requests. on_pruned says how many rows of runs went. */
 void ledger_prune(struct ledger *l, const char *job);
 
 void ledger_close(struct ledger *l); /* takes NULL */

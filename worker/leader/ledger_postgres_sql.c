@@ -38,6 +38,7 @@ struct gaps {
     char skew[24]; /* $K: max_clock_skew in microseconds */
     char keep[24]; /* $H: history in microseconds */
     char runs[24]; /* $M: history_runs */
+    char rows[8];  /* $P: LEDGER_PRUNE_MAX */
 };
 
 /* clang-format off */
@@ -176,7 +177,7 @@ static const char prune_sql[] =
         "AND r.job = ($2)[1] AND r.scheduled_at <= (SELECT scheduled_at FROM beyond) "
         "AND (r.scheduled_at < (SELECT scheduled_at FROM beyond) "
             "OR r.attempt <= (SELECT attempt FROM beyond)) "
-        "AND r.outcome NOT IN " OPEN " ORDER BY r.scheduled_at, r.attempt LIMIT 500), "
+        "AND r.outcome NOT IN " OPEN " ORDER BY r.scheduled_at, r.attempt LIMIT $P), "
     "gone AS (DELETE FROM $S.run r USING surplus, me WHERE r.election = me.name "
         "AND r.id = surplus.id RETURNING 1) "
     "SELECT (SELECT count(*) FROM me), (SELECT count(*) FROM gone); ";
@@ -189,7 +190,7 @@ static const char prune_aged_sql[] =
     "aged AS MATERIALIZED (SELECT r.id FROM $S.run r WHERE r.election = $E "
         "AND r.scheduled_at < (SELECT at FROM limits) AND r.outcome NOT IN " OPEN " "
         "AND coalesce(r.ended_at, r.last_at, r.scheduled_at) < (SELECT at FROM limits) "
-        "ORDER BY r.scheduled_at LIMIT 500), "
+        "ORDER BY r.scheduled_at LIMIT $P), "
     "gone AS (DELETE FROM $S.run r USING aged, me WHERE r.election = me.name AND r.id = aged.id "
         "RETURNING 1), "
     "asked AS (DELETE FROM $S.request q USING me WHERE q.election = $E "
@@ -234,6 +235,8 @@ static const char *value_of(const struct gaps *gaps, char letter)
         return gaps->keep;
     case 'M':
         return gaps->runs;
+    case 'P':
+        return gaps->rows;
     default:
         return NULL;
     }
@@ -292,6 +295,7 @@ static void write_limits(struct gaps *gaps, const struct ledger_limits *limits)
 
     (void)snprintf(gaps->keep, sizeof(gaps->keep), "%" PRId64, keep / LEDGER_RESOLUTION);
     (void)snprintf(gaps->runs, sizeof(gaps->runs), "%d", count);
+    (void)snprintf(gaps->rows, sizeof(gaps->rows), "%d", (int)LEDGER_PRUNE_MAX);
 }
 
 char *ledger_postgres_prepare_sql(const struct ledger_postgres *p, PGconn *connection)

@@ -5,7 +5,7 @@
 
 #include "worker/leader/ledger_sqlite_private.h"
 
-enum { PRUNE_MAX = 500 }; /* rows at a time: a few milliseconds */
+enum { PRUNE_REQUESTS_MAX = 500 }; /* they are small */
 
 /* How long an answer waits for whoever asked, and a request for a leader. */
 #define ANSWER_KEPT DUR_S(24 * 3600)
@@ -259,7 +259,7 @@ static int prune_runs_before(struct ledger_sqlite *s, wall_ns before)
     struct statement delete = ledger_sqlite_say(s, SQL_PRUNE_AGED);
 
     statement_moment(&delete, 2, before);
-    statement_number(&delete, 3, PRUNE_MAX);
+    statement_number(&delete, 3, LEDGER_PRUNE_MAX);
     return statement_run(&delete);
 }
 
@@ -285,7 +285,7 @@ static int prune_beyond(struct ledger_sqlite *s, const sqlite3_int64 at[2])
     statement_text(&delete, 2, s->prune_job);
     statement_number(&delete, 3, at[0]);
     statement_number(&delete, 4, at[1]);
-    statement_number(&delete, 5, PRUNE_MAX);
+    statement_number(&delete, 5, LEDGER_PRUNE_MAX);
     return statement_run(&delete);
 }
 
@@ -295,7 +295,7 @@ static int prune_requests(struct ledger_sqlite *s, wall_ns now)
 
     statement_moment(&delete, 2, now - ANSWER_KEPT);
     statement_moment(&delete, 3, now - REQUEST_KEPT);
-    statement_number(&delete, 4, PRUNE_MAX);
+    statement_number(&delete, 4, PRUNE_REQUESTS_MAX);
     return statement_run(&delete);
 }
 
