@@ -50,6 +50,40 @@ STAGE_RULE(retention, a_reload_changes_how_many_are_kept)
     instance_stop(&s->a);
 }
 
+static void insert_many(const struct stage *s, const char *job, unsigned count)
+{
+    bool postgres = s->kind == ON_POSTGRES;
+    char *sql =
+        text_format("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %u)"
+                    " INSERT INTO run (election, id, job, scheduled_at, attempt, outcome, origin)"
+                    " SELECT 'main', '0.1-' || i, '%s', %s, 1, 'succeeded', 'trigger' FROM n",
+                    count, job,
+                    postgres ? "now() - i * interval '1 minute'"
+                             : "(strftime('%s', 'now') - i * 60) * 1000000");
+
+    stage_do(s, sql);
+    free(sql);
+}
+
+STAGE_RULE(retention, another_limit_holds_for_a_job_that_nobody_runs_too)
+{
+    static const char idle[] = "[job idle]\nschedule = manual\nexec = true\n";
+
+    stage_set(s, "history_runs = 100\n", idle);
+    stage_start(&s->a);
+    insert_many(s, "idle", 50);
+    stage_set(s, "history_runs = 10\n", idle);
+    program_signal(&s->a.supervisor, SIGHUP);
+    instance_wait(&s->a, "config_reloaded", "");
+    stage_wait(s, "SELECT count(*) FROM run", "10");
+    instance_stop(&s->a);
+
+    stage_set(s, "history_runs = 4\n", idle);
+    stage_start(&s->a);
+    stage_wait(s, "SELECT count(*) FROM run", "4");
+    instance_stop(&s->a);
+}
+
 STAGE_RULE(retention, rows_of_a_job_that_is_paused_go_by_number_too)
 {
     struct outcome told;

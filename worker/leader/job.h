@@ -35,7 +35,7 @@ enum {
 #define ACCOUNT_AGAIN DUR_S(30) /* an account that was not found is looked up again after this */
 
 #define PRUNE_MORE_AFTER DUR_MS(100) /* a full batch went: a flood of old rows must go faster */
-#define PRUNE_AGED_AFTER DUR_S(5)    /* a term has begun: it has other things to do first */
+#define PRUNE_AFTER DUR_S(5)         /* a term has begun: it has other things to do first */
 /* Results are written together with what comes in this time (DESIGN.md section 6). */
 #define LEDGER_WRITE_WITHIN DUR_MS(50)
 /* Of outputs, but for a single run's: ticks wait for the answer, and after SCHEDULER_LATE the
@@ -319,6 +319,8 @@ void jobs_take_requests(struct jobs *jobs, const struct ledger_request *requests
 
 /* jobs_gather.c */
 void jobs_ask_load(struct jobs *jobs);
+/* Of each job there may be more rows than are kept: another leader's, or by another limit. */
+void jobs_ask_prunes(struct jobs *jobs);
 void jobs_ask_claim(struct jobs *jobs, struct tick *tick);
 struct change *jobs_ask_change(struct jobs *jobs, enum ledger_change_kind kind, const char *id,
                                enum outcome outcome, const char *reason);

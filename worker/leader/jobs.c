@@ -409,10 +409,11 @@ void jobs_begin(struct jobs *jobs, struct epoch epoch, struct ledger *ledger, wa
     ledger_limit(ledger, jobs->world.config); /* it may have been reloaded since it was opened */
     a->ready = ready;
     a->requests_at = 0;
-    a->prune_at = 0;
-    a->prune_aged_at = clock_now() + PRUNE_AGED_AFTER;
+    a->prune_at = clock_now() + PRUNE_AFTER;
+    a->prune_aged_at = a->prune_at;
     scheduler_begin(&jobs->scheduler, clock_wall(), clock_now());
     jobs_ask_load(jobs);
+    jobs_ask_prunes(jobs);
     for (size_t i = 0; i < jobs->count; i++) {
         jobs_show(jobs, jobs->list[i]);
     }

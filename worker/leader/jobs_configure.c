@@ -56,6 +56,7 @@ static struct job *make_job(const char *name)
     struct job *job = jobs_must_have(calloc(1, sizeof(*job)));
 
     scheduler_job_init(&job->plan, job);
+    job->closed = 1; /* it may have been here before */
     (void)snprintf(job->board.name, sizeof(job->board.name), "%s", name);
     job->board.next_at = WALL_NEVER;
     return job;
@@ -311,6 +312,20 @@ static void take_into_term(struct jobs *jobs)
     }
 }
 
+static void set_limits(struct jobs *jobs)
+{
+    struct ledger *ledger = jobs->asking.ledger;
+
+    if (ledger == NULL) {
+        return;
+    }
+    const int runs_before = ledger->limits.history_runs;
+    ledger_limit(ledger, jobs->world.config);
+    if (ledger->limits.history_runs != runs_before) {
+        jobs_ask_prunes(jobs);
+    }
+}
+
 void jobs_configure(struct jobs *jobs, const struct config *cfg)
 {
     size_t room = cfg->job_count + jobs->count + 1;
@@ -323,11 +338,9 @@ void jobs_configure(struct jobs *jobs, const struct config *cfg)
     jobs->accounts = NULL;
     jobs->world.config = cfg;
     jobs->scheduler.max_running = (unsigned)cfg->runs.max_running;
-    if (jobs->asking.ledger != NULL) {
-        ledger_limit(jobs->asking.ledger, cfg);
-    }
     fill_table(jobs, cfg, &table);
     install(jobs, &table, room);
+    set_limits(jobs);
     find_children(jobs);
     for (size_t i = 0; i < table.count; i++) {
         scheduler_define(&jobs->scheduler, &table.list[i]->plan, table.changed[i], clock_wall(),

@@ -12,6 +12,13 @@ void jobs_ask_load(struct jobs *jobs)
     jobs->asking.load_wanted = true;
 }
 
+void jobs_ask_prunes(struct jobs *jobs)
+{
+    for (size_t i = 0; i < jobs->count; i++) {
+        jobs->list[i]->closed++;
+    }
+}
+
 void jobs_ask_claim(struct jobs *jobs, struct tick *tick)
 {
     struct asking *a = &jobs->asking;

@@ -97,10 +97,13 @@ static void close_interrupted(struct jobs *jobs, struct job *job, const struct l
     change->is.ended_at = clock_wall();
     log_warn("job_interrupted", "job=%s run=%s epoch=%s", log_text(run->job).is, run->id,
              epoch_text(run->epoch).is);
-    if (job == NULL || !job->plan.enabled) {
+    if (job == NULL) {
         return;
     }
-    jobs_follow_interrupted(jobs, job, run);
+    job->closed++;
+    if (job->plan.enabled) {
+        jobs_follow_interrupted(jobs, job, run);
+    }
 }
 
 static void take_up(struct jobs *jobs, struct job *job, const struct ledger_open_run *run,
@@ -127,6 +130,7 @@ static void close_left_over(struct jobs *jobs, struct job *job, const struct led
 
     change->is.ended_at = clock_wall();
     if (job != NULL) {
+        job->closed++;
         job->board.skips++;
     }
     log_warn("job_left_over", "job=%s run=%s scheduled_at=%s outcome=%s reason=%s",

@@ -34,6 +34,7 @@ static void trigger(struct jobs *jobs, struct job *job, const struct ledger_requ
     change->is.origin = ORIGIN_TRIGGER;
     if (skips) {
         change->is.ended_at = clock_wall();
+        job->closed++;
         say(answer, false, "it is skipped: its last run still runs, or waits");
         return;
     }
