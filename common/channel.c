@@ -92,6 +92,7 @@ int channel_receive(struct channel *ch, struct message *ret_m, int *ret_fd)
          * nobody looks for is a leak. */
         .msg_controllen = CMSG_LEN(sizeof(int)),
     };
+    bool was_reset = false;
     ssize_t length;
     int rc;
 
@@ -100,9 +101,11 @@ int channel_receive(struct channel *ch, struct message *ret_m, int *ret_fd)
     }
     do {
         length = recvmsg(ch->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (length == -1 && errno == EINTR);
+        /* Reset: the other end closed with messages of ours unread. That is said once, and before
+         * what it has sent: its last words are still to be read. */
+        was_reset = length == -1 && errno == ECONNRESET && !was_reset;
+    } while (was_reset || (length == -1 && errno == EINTR));
     if (length == -1) {
-        /* Reset: the other end closed with messages of ours unread. It is just as gone. */
         return errno == ECONNRESET ? 0 : -errno;
     }
 

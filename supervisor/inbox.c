@@ -350,7 +350,7 @@ static bool read_one(struct supervisor *s, struct child_row *row)
         take(s, &in);
         return true;
     }
-    if (rc == 0 || rc == -ECONNRESET) {
+    if (rc == 0) {
         inbox_unwatch(s, row);
         channel_close(&row->channel);
         child_end(row, clock_now() + END_AFTER_EOF);

@@ -45,8 +45,9 @@ static const struct command_spec commands[] = {
      "A bad file is refused with its problems (78): the old configuration stays in force.", command_reload},
     {"stop",       "[--no-wait]",            "same as SIGTERM; reports what the daemon answered",
      "Waits until the daemon has ended; with --no-wait only for its answer.", command_stop},
-    {"init-db",    "[--print]",              "creates or upgrades the schema",
-     "--print writes the SQL for a DBA.", command_init_db},
+    {"init-db",    "[--print] [--role ROLE]", "creates or upgrades the schema",
+     "--print writes the SQL for a DBA.\n"
+     "--role ROLE grants it what the daemon needs; --print does so for the user of the dsn without it.", command_init_db},
     {"jobs",       "",                       "each job: schedule, last run and outcome, next run",
      "--json  an array of jobs", command_jobs},
     {"history",    "[--job NAME] [--terms]...", "runs, newest first, or the terms of leadership",
