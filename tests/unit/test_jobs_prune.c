@@ -176,3 +176,34 @@ Test(jobs_prune, a_run_that_was_left_over_is_a_row_more)
 {
     expect_row_counted(OUTCOME_RETRYING);
 }
+
+static void fail_first(struct ledger *l, const char *job)
+{
+    bool fails = job != NULL && of_one == 0;
+
+    of_one += job != NULL && strcmp(job, "one") == 0;
+    if (fails) {
+        l->events.on_failed(l->events.ctx, "somebody locks the table");
+    } else {
+        real->prune(l, job);
+    }
+}
+
+static bool has_failed(const void *ctx)
+{
+    (void)ctx;
+    return world.jobs->asking.prune_failed;
+}
+
+/* A job that does not run has no other reason to be asked about. */
+Test(jobs_prune, a_question_that_failed_is_asked_again)
+{
+    world_add("one", manual, "true");
+    world_begin();
+    watch_prunes();
+    watched.prune = fail_first;
+    world_wait_for("the failure", has_failed, NULL);
+    world.jobs->asking.prune_at = 0; /* it is a minute */
+    wait_for_prunes(2);
+    world_kill_all();
+}

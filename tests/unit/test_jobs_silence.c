@@ -7,6 +7,7 @@
 TestSuite(jobs_silence, .init = world_up, .fini = world_down, .timeout = 300);
 
 static struct ledger_kind watched;
+static const struct ledger_kind *real;
 static struct ledger *held; /* was asked, and has not answered; NULL: it was not asked */
 static size_t written[2];   /* rows of the first writes */
 static size_t writes;
@@ -40,7 +41,8 @@ static void begin(void)
     jobs_configure(world.jobs, &world.cfg);
     world_begin();
     world_wait_for("the state of the jobs", world_has_started, NULL);
-    watched = *world.ledger->kind;
+    real = world.ledger->kind;
+    watched = *real;
     watched.write = keep_write;
     watched.take_requests = keep_requests;
     held = NULL;
@@ -116,6 +118,7 @@ Test(jobs_silence, requests_that_are_not_answered_and_then_fail_keep_nothing_fro
     held->events.on_failed(held->events.ctx, "it took too long");
     cr_expect(world_has_logged("requests_not_read"), "%s", world_log());
     cr_expect(world.jobs->scheduler.ledger_up, "nothing would be started");
+    cr_expect(world_has_logged("ledger_answers"), "what was said has no end");
     world_kill_all();
 }
 
@@ -148,4 +151,43 @@ Test(jobs_silence, what_follows_from_a_run_is_written_with_its_end)
     cr_expect_eq(written[0], LEDGER_BATCH_MAX - 1);
     cr_expect_eq(written[1], 3);
     world_kill_all();
+}
+
+Test(jobs_silence, what_follows_is_written_with_the_end_however_much_that_has_printed)
+{
+    begin();
+    for (size_t i = 0; i < 3; i++) {
+        char id[RUN_ID_MAX];
+
+        jobs_new_id(world.jobs, id);
+        struct change *change =
+            jobs_ask_change(world.jobs, LEDGER_UPDATE, id, OUTCOME_FAILED, NULL);
+        change->is.output_head_bytes = i == 1 ? LEDGER_WRITE_BYTES_MAX + 1 : 0;
+        change->follows = i == 2;
+    }
+    jobs_turn_soon(world.jobs);
+    world_wait_for("two writes", was_written_twice, NULL);
+    cr_expect_eq(written[0], 1);
+    cr_expect_eq(written[1], 2);
+    world_kill_all();
+}
+
+static void fail_first(struct ledger *l, const struct ledger_claim *claims, size_t count)
+{
+    if (writes++ == 0) {
+        l->events.on_failed(l->events.ctx, "for now");
+    } else {
+        real->claim(l, claims, count);
+    }
+}
+
+/* The ledger may be back at once: that is waited for as for the end of a run. */
+Test(jobs_silence, a_released_job_whose_claim_failed_once_runs)
+{
+    world_add("bye", released, "> $DIR/bye");
+    begin();
+    watched = *real;
+    watched.claim = fail_first;
+    world_drain(0, DUR_S(30));
+    cr_expect(world_has_file("bye"), "%s", world_log());
 }

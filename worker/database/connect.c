@@ -144,14 +144,16 @@ static enum nearness keyword_nearness(const char *dsn, const char *said)
     size_t length = open == NULL ? 0 : strcspn(open + 1, "\"");
     char *word = strndup(open == NULL ? "" : open + 1, length);
     enum nearness nearest = length == 0 || word == NULL ? INSIDE : APART;
+    bool found = false; /* encoded it could be anywhere */
 
     for (const char *at = dsn; nearest != INSIDE && (at = strstr(at, word)) != NULL; at++) {
         enum nearness here = nearness_of(dsn, (size_t)(at - dsn));
 
         nearest = here > nearest ? here : nearest;
+        found = true;
     }
     free(word);
-    return nearest;
+    return found ? nearest : INSIDE;
 }
 
 /* What only led to the words that were hidden. */

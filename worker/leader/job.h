@@ -195,7 +195,8 @@ struct asking {
     mono_ns prune_at;
     mono_ns prune_aged_at;
     bool prunes_aged; /* the question that was last asked about old rows: of all jobs, or */
-    size_t prune_row; /* of the job before this one */
+    size_t prune_row; /* of one job: the row where the next look begins, */
+    char pruned[JOB_NAME_MAX]; /* and its name, which a reload does not move */
     struct backoff backoff;
     bool failed;       /* one failed, it was said, and nothing has proved yet that it works again */
     mono_ns failed_at; /* when it did */

@@ -286,9 +286,11 @@ static void become_idle(struct jobs *jobs)
  */
 static bool has_said_all(const struct jobs *jobs, mono_ns now)
 {
+    /* A ledger that has failed just now may be back at once, and grant what it was asked for. */
+    bool waits = !jobs_asked_all(jobs) || (jobs->asking.failed && jobs_claims_wait(jobs));
+
     return jobs->ending != ENDING_DRAIN || now >= jobs->over_by - SCHEDULER_KILL_MARGIN ||
-           ((jobs_asked_all(jobs) || now >= jobs_gives_up_asking_at(jobs)) &&
-            hooks_running(&jobs->hooks) == 0);
+           ((!waits || now >= jobs_gives_up_asking_at(jobs)) && hooks_running(&jobs->hooks) == 0);
 }
 
 /* Runs are over: what they left behind dies with the term. Returns true if we may be freed by now.

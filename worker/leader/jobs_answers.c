@@ -214,10 +214,22 @@ static void on_requests(void *ctx, const struct ledger_request *requests, size_t
     jobs_take_requests(jobs, requests, count);
 }
 
+/* Of what was asked for last something is left. */
+static void prune_again(struct jobs *jobs)
+{
+    struct asking *a = &jobs->asking;
+    struct job *job = a->prunes_aged ? NULL : jobs_find(jobs, a->pruned);
+
+    if (a->prunes_aged) {
+        a->prune_aged_at = 0;
+    } else if (job != NULL) {
+        job->closed++;
+    }
+}
+
 static void on_pruned(void *ctx, size_t rows)
 {
     struct jobs *jobs = ctx;
-
     struct asking *a = &jobs->asking;
 
     a->prune_failed = false;
@@ -228,11 +240,7 @@ static void on_pruned(void *ctx, size_t rows)
     if (rows >= LEDGER_PRUNE_MAX) {
         a->prune_at = clock_now() + PRUNE_MORE_AFTER;
     }
-    if (a->prunes_aged) { /* there may be more of it */
-        a->prune_aged_at = 0;
-    } else if (jobs->count > 0) {
-        jobs->list[(a->prune_row + jobs->count - 1) % jobs->count]->closed++;
-    }
+    prune_again(jobs); /* there may be more of it */
 }
 
 static void fail_once(bool *said, const char *event, const char *text)
@@ -271,17 +279,20 @@ static void on_failed(void *ctx, const char *text)
     struct jobs *jobs = ctx;
     struct asking *a = &jobs->asking;
     enum question question = a->question;
-    bool was_silent = a->silent;
 
     a->question = ASK_NOTHING;
-    a->silent = false;
+    if (question == ASK_PRUNE) {
+        prune_again(jobs);
+    }
     if (question_is_lesser(question) && is_there(jobs)) {
-        if (was_silent && a->loaded && !a->failed) {
+        if (a->silent && a->loaded && !a->failed) {
             scheduler_ledger(&jobs->scheduler, true, clock_wall());
         }
+        heard(jobs);
         lesser_failed(jobs, question, text);
         return;
     }
+    a->silent = false;
     a->claims_asked = a->changes_asked = a->job_changes_asked = a->answers_asked = 0;
     a->load_wanted = a->load_wanted || question == ASK_LOAD;
     if (question == ASK_WRITE) {

@@ -291,6 +291,7 @@ static void find_children(struct jobs *jobs)
  */
 static void take_into_term(struct jobs *jobs)
 {
+    wall_ns now = clock_wall();
     bool news = false;
 
     if (jobs->scheduler.phase != SCHEDULER_LEADING) {
@@ -304,7 +305,8 @@ static void take_into_term(struct jobs *jobs)
         }
         news = news || !job->plan.known;
         if (job->rescheduled && job->plan.known && schedule_is_clocked(&job->plan.schedule)) {
-            jobs_begin_history(jobs, job, job->plan.last_tick);
+            /* Not what is ahead: its claim says that, and may never come. */
+            jobs_begin_history(jobs, job, job->plan.last_tick < now ? job->plan.last_tick : now);
         }
     }
     if (news) {

@@ -75,6 +75,7 @@ static void skip_child(struct jobs *jobs, const char *parent, struct job *child,
     change->is.ended_at = clock_wall();
     child->closed++;
     child->board.skips++;
+    jobs_show(jobs, child);
     log_warn("job_skipped", "job=%s run=%s scheduled_at=%s outcome=%s reason=%s",
              log_text(child->board.name).is, id, instant_text(scheduled_at).is,
              outcome_name(OUTCOME_SKIPPED), SCHEDULER_OVERLAP);

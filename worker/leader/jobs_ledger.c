@@ -123,7 +123,7 @@ static size_t fitting_changes(const struct asking *a)
         const struct ledger_change *change = &a->changes[count]->is;
 
         bytes += change->output_head_bytes + change->output_tail_bytes;
-        if (count > 0 && bytes > LEDGER_WRITE_BYTES_MAX) {
+        if (count > 0 && !a->changes[count]->follows && bytes > LEDGER_WRITE_BYTES_MAX) {
             break;
         }
         count++;
@@ -205,6 +205,7 @@ static void ask_prune(struct jobs *jobs, mono_ns now)
         if (job->closed > 0) {
             a->prune_row = (a->prune_row + i + 1) % jobs->count;
             job->closed = 0;
+            (void)snprintf(a->pruned, sizeof(a->pruned), "%s", job->board.name);
             a->question = ASK_PRUNE;
             ledger_prune(a->ledger, job->board.name);
             return;
