@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/config_ini.h"
+#include "common/config_path.h"
 #include "common/config_words.h"
 
 static void complain(struct config_entries *entries, const char *path, struct origin asked_at,
@@ -139,12 +140,12 @@ bool config_include_load(struct config_entries *entries, struct config_include *
 
 static const char *resolve(struct config_entries *entries, const char *file, const char *pattern)
 {
-    const char *slash = file == NULL ? NULL : strrchr(file, '/');
+    int length = (int)config_path_directory(file);
 
-    if (pattern[0] == '/' || slash == NULL) {
+    if (pattern[0] == '/' || length == 0) {
         return config_memory_text(&entries->memory, pattern);
     }
-    return config_memory_format(&entries->memory, "%.*s/%s", (int)(slash - file), file, pattern);
+    return config_memory_format(&entries->memory, "%.*s%s", length, file, pattern);
 }
 
 /* A directory that is not there holds nothing; one that may not be read is an error. */

@@ -31,7 +31,7 @@ enum config_kind {
     KIND_NAME,        /* letters, digits and _.:@+-; max is a length */
     KIND_SCHEMA,      /* a name in the database */
     KIND_PATH,        /* made absolute; the one word in choices stands for none */
-    KIND_SOCKET_DIR,  /* the same; min and max are its length in bytes, and no blanks */
+    KIND_SOCKET_DIR,  /* the same; min and max are its length in bytes, and no control characters */
     KIND_DURATION,    /* the one word in choices stands for 0 */
     KIND_NUMBER,      /* int */
     KIND_SIZE,        /* int64_t, bytes */

@@ -62,31 +62,18 @@ static void put_text(struct value *v, const char *text)
     put(v, &text, sizeof(text));
 }
 
-static int check_length(struct value *v, const char *text)
-{
-    size_t length = strlen(text);
-
-    if (length < (size_t)v->row->min || length > (size_t)v->row->max) {
-        return refuse(v, "'%.100s' has %zu bytes; %d to %d are right", text, length,
-                      (int)v->row->min, (int)v->row->max);
-    }
-    return 0;
-}
-
-static int check_blanks(struct value *v)
-{
-    for (const char *at = v->text; *at != '\0'; at++) {
-        if (isspace((unsigned char)*at) || iscntrl((unsigned char)*at)) {
-            return refuse(v, "'%.100s' has blanks in it; leave them out", v->text);
-        }
-    }
-    return 0;
-}
-
 static int parse_text(struct value *v)
 {
-    if (check_length(v, v->text) < 0 || check_blanks(v) < 0) {
-        return -EINVAL;
+    size_t length = strlen(v->text);
+
+    if (length < (size_t)v->row->min || length > (size_t)v->row->max) {
+        return refuse(v, "'%.100s' has %zu bytes; %d to %d are right", v->text, length,
+                      (int)v->row->min, (int)v->row->max);
+    }
+    for (size_t i = 0; i < length; i++) {
+        if (isspace((unsigned char)v->text[i]) || iscntrl((unsigned char)v->text[i])) {
+            return refuse(v, "'%.100s' has blanks in it; leave them out", v->text);
+        }
     }
     put_text(v, config_memory_text(v->memory, v->text));
     return 0;
@@ -133,10 +120,21 @@ static int parse_socket_dir(struct value *v)
     if (v->text[0] == '\0') {
         return refuse(v, "is empty; give it a path");
     }
-    const char *whole = config_path_absolute(v->memory, v->said, v->text);
 
-    if (check_blanks(v) < 0 || check_length(v, whole) < 0) {
-        return -EINVAL;
+    /* A child judges the whole path again, so nothing else is judged here. */
+    const char *whole = config_path_absolute(v->memory, v->said, v->text);
+    size_t length = strlen(whole);
+
+    for (size_t i = 0; i < length; i++) {
+        if (iscntrl((unsigned char)whole[i])) {
+            return refuse(v, "'%.200s' has a control character in it; leave it out", whole);
+        }
+    }
+    if (length > (size_t)v->row->max) {
+        return refuse(v,
+                      "'%.100s' counts as %zu bytes from the root, and at most %d are right; "
+                      "give a shorter absolute path",
+                      v->text, length, (int)v->row->max);
     }
     put_text(v, whole);
     return 0;
