@@ -86,13 +86,18 @@ static bool is_preset(const char *key, const char *text)
     return text == NULL || (preset != NULL && strcmp(text, preset) == 0);
 }
 
+bool config_job_is_default(const struct config *cfg, const struct config_setting *setting)
+{
+    const struct config_setting *defaults = cfg->private->job_defaults;
+
+    return setting >= defaults && setting < defaults + config_row_count - config_job_row_first();
+}
+
 static bool says_anything(const struct config *cfg, const struct config_job *job, const char *key)
 {
     const struct config_setting *setting = config_job_setting_of(cfg, job, key);
-    const struct config_setting *defaults = cfg->private->job_defaults;
-    size_t rows = config_row_count - config_job_row_first();
 
-    if (setting >= defaults && setting < defaults + rows) {
+    if (config_job_is_default(cfg, setting)) {
         return false; /* not said, or by [jobs], which says it of others too */
     }
     return !is_preset(key, setting->text);

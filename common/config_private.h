@@ -106,6 +106,9 @@ const struct config_setting *config_setting_of(const struct config *cfg,
 const struct config_setting *config_job_setting_of(const struct config *cfg,
                                                    const struct config_job *job, const char *key);
 
+/* config_job_is_default - is this setting one of all jobs, said by [jobs] or nobody? */
+bool config_job_is_default(const struct config *cfg, const struct config_setting *setting);
+
 /* config_job_may_say - would this value of the key be right in the job's own section? What [jobs]
  * says for others may not be. */
 bool config_job_may_say(const struct config_job *job, const char *key, const char *text);

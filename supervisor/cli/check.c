@@ -142,7 +142,7 @@ static void warn_about_user(const struct config *cfg, const struct config_job *j
     const struct config_setting *user = config_job_setting_of(cfg, job, "user");
     char section[JOB_NAME_MAX + 8];
 
-    if (job->user == NULL) {
+    if (job->user == NULL || !config_job_may_say(job, "user", user->text)) {
         return;
     }
     (void)snprintf(section, sizeof(section), "job %s", job->name);

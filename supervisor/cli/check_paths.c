@@ -17,10 +17,19 @@ struct about {
     const char *key;
 };
 
+/* What [jobs] says is said once, not again for each job. */
 static void warn(const struct about *about, const char *path, int error)
 {
-    config_problem_add(about->problems, true, about->setting->origin, about->section, about->key,
+    struct config_problems *problems = about->problems;
+    size_t count = problems->count;
+
+    config_problem_add(problems, true, about->setting->origin, about->section, about->key,
                        "'%.200s': %s", path, strerror(error));
+    for (size_t i = 0; i < count && problems->count > count; i++) {
+        if (strcmp(problems->list[i].text, problems->list[count].text) == 0) {
+            problems->count = count;
+        }
+    }
 }
 
 /* NULL: there is no such path. */
@@ -82,31 +91,50 @@ static bool needs_shell(const struct config_job *job)
            job->on_success != NULL;
 }
 
+/* NULL: what is said is for other jobs. */
+static const char *if_used(const struct config *cfg, const struct config_job *job, const char *key,
+                           const char *path)
+{
+    return config_job_may_say(job, key, config_job_setting_of(cfg, job, key)->text) ? path : NULL;
+}
+
+static void need_readable(const struct about *about, const char *path)
+{
+    need_access(about, path, R_OK);
+}
+
+static void need_directory(const struct about *about, const char *path)
+{
+    need_access(about, path, X_OK);
+}
+
 void check_paths_warn_of_job(const struct config *cfg, const struct config_job *job,
                              struct config_problems *problems)
 {
     char section[JOB_NAME_MAX + 8];
-    struct about about = {.problems = problems, .section = section};
     const struct {
         const char *key;
         const char *path;
         void (*need)(const struct about *about, const char *path);
     } paths[] = {
+        {"directory", if_used(cfg, job, "directory", job->directory), need_directory},
+        {"environment_file", if_used(cfg, job, "environment_file", job->environment_file),
+         need_readable},
         {"output", job->output == OUTPUT_FILE ? job->output_file : NULL, need_directory_of},
         {"exec", job->action == ACTION_EXEC ? job->words[0] : NULL, need_program},
         {"shell", needs_shell(job) ? job->shell[0] : NULL, need_program},
     };
 
     (void)snprintf(section, sizeof(section), "job %s", job->name);
-    about.key = "directory";
-    about.setting = config_job_setting_of(cfg, job, about.key);
-    need_access(&about, job->directory, X_OK);
-    about.key = "environment_file";
-    about.setting = config_job_setting_of(cfg, job, about.key);
-    need_access(&about, job->environment_file, R_OK);
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-        about.key = paths[i].key;
-        about.setting = config_job_setting_of(cfg, job, about.key);
+        const struct config_setting *setting = config_job_setting_of(cfg, job, paths[i].key);
+        const struct about about = {
+            .problems = problems,
+            .setting = setting,
+            .section = config_job_is_default(cfg, setting) ? "jobs" : section,
+            .key = paths[i].key,
+        };
+
         paths[i].need(&about, paths[i].path);
     }
 }

@@ -137,7 +137,7 @@ static const struct {
     {"a log in no directory", "[pgbaton]\nlog_file = pgbaton.ini/log\n[database]\ndsn = sqlite:/x\n", EXIT_CODE_DONE,
         "ok", "pgbaton.ini/': Not a directory"},
     {"output into no directory", "[database]\ndsn = sqlite:/x\n[jobs]\noutput = /missing/o\n[job a]\nschedule = manual\ncommand = a\n", EXIT_CODE_DONE,
-        "1 job\n", "pgbaton.ini:4: warning: [job a] output: '/missing/': No such file or directory"},
+        "1 job\n", "pgbaton.ini:4: warning: [jobs] output: '/missing/': No such file or directory"},
     {"a program that is not there", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\nexec = /missing x\n", EXIT_CODE_DONE,
         "1 job\n", "pgbaton.ini:5: warning: [job a] exec: '/missing': No such file or directory"},
     {"one that nobody may run", "[database]\ndsn = sqlite:/x\n[job a]\nschedule = manual\nexec = /etc/passwd\n", EXIT_CODE_DONE,
@@ -165,6 +165,49 @@ Test(check, warns_of_no_path_that_may_work)
     cr_expect_eq(run(no_words, &out, &err), EXIT_CODE_DONE);
     cr_expect_null(strstr(err, "missing"), "%s", err);
     cr_expect_null(strstr(err, "irectory"), "%s", err);
+    free(out);
+    free(err);
+}
+
+/* The statements of sql have no use for them. */
+Test(check, warns_of_no_path_that_a_job_does_not_use)
+{
+    char *out = NULL;
+    char *err = NULL;
+
+    config_fixture_write("pgbaton.ini", "[database]\ndsn = host=h\n[election]\nname = x\n"
+                                        "[jobs]\ndirectory = /missing\nuser = missing\n"
+                                        "environment_file = /missing\nshell = /missing -c\n"
+                                        "[job a]\nschedule = manual\nsql = SELECT 1\n");
+    cr_expect_eq(run(no_words, &out, &err), EXIT_CODE_DONE);
+    cr_expect_null(strstr(err, "missing"), "%s", err);
+    free(out);
+    free(err);
+}
+
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+
+    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part)) {
+        count++;
+    }
+    return count;
+}
+
+Test(check, warns_once_of_what_is_said_for_all_jobs)
+{
+    char *out = NULL;
+    char *err = NULL;
+
+    config_fixture_write("pgbaton.ini", "[database]\ndsn = sqlite:/x\n"
+                                        "[jobs]\ndirectory = /missing\ncommand = x\n"
+                                        "schedule = manual\n"
+                                        "[job a]\n[job b]\n[job c]\ndirectory = /missing\n");
+    cr_expect_eq(run(no_words, &out, &err), EXIT_CODE_DONE);
+    cr_expect_eq(count_of(err, "/missing"), 2, "%s", err);
+    cr_expect_not_null(strstr(err, "pgbaton.ini:4: warning: [jobs] directory: "), "%s", err);
+    cr_expect_not_null(strstr(err, "pgbaton.ini:10: warning: [job c] directory: "), "%s", err);
     free(out);
     free(err);
 }
