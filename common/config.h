@@ -28,6 +28,7 @@
 struct origin {
     const char *file;
     unsigned line;
+    unsigned swallowed_at; /* of a value that a shell would see the end of here; 0: nowhere */
 };
 
 enum database_kind { DATABASE_POSTGRES, DATABASE_SQLITE, DATABASE_NONE };

@@ -103,30 +103,6 @@ static bool may_say_run_dir(const char *line)
            strncmp(line, "include", strlen("include")) == 0;
 }
 
-/* What a shell reads ends where a comment in it begins, and its lines have been joined. */
-static void check_comment(struct reading *r)
-{
-    enum config_section kind;
-    const char *job;
-    char reason[512];
-    const struct origin value_at = r->at;
-
-    if (r->lines.swallowed_at == 0 ||
-        config_section_parse(r->section, &kind, &job, reason, sizeof(reason)) < 0) {
-        return;
-    }
-
-    const struct config_row *row = config_table_find(kind, r->key, reason, sizeof(reason));
-
-    if (row != NULL && row->kind == KIND_COMMAND) {
-        r->at.line = r->lines.swallowed_at;
-        complain(r, r->key,
-                 "has a comment that begins with # here; lines are joined, so it would take in all "
-                 "that follows: put the # at the very start of its line");
-        r->at = value_at;
-    }
-}
-
 /* "key = value". Returns whether inih may see it. */
 static bool take_setting(struct reading *r, char *line)
 {
@@ -142,9 +118,6 @@ static bool take_setting(struct reading *r, char *line)
     size_t length = key_length(r, line);
 
     r->key = config_memory_bytes(&r->entries->memory, line, length);
-    if (length > 0) {
-        check_comment(r);
-    }
     return length > 0;
 }
 
@@ -203,7 +176,10 @@ static int on_setting(void *user, const char *cut_section, const char *key, cons
     } else if (strcmp(key, "include") == 0 && is_pgbaton(r)) {
         take_include(r, value);
     } else {
-        config_entries_add(r->entries, r->section, key, value, r->at);
+        struct origin at = r->at;
+
+        at.swallowed_at = r->lines.swallowed_at;
+        config_entries_add(r->entries, r->section, key, value, at);
     }
     if (is_pgbaton(r) && r->entries->problems->errors > errors) {
         r->entries->run_dir_hidden = true; /* a slip of its name is not known to be one */

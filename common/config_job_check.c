@@ -113,8 +113,50 @@ bool config_job_may_say(const struct config_job *job, const char *key, const cha
     return true;
 }
 
+/* Other programs have other comments. */
+static bool is_posix_shell(char *const *shell)
+{
+    static const char *const names[] = {"sh", "bash", "dash", "ksh", "zsh", "ash", "busybox"};
+
+    if (shell == NULL || shell[0] == NULL) {
+        return false;
+    }
+
+    const char *slash = strrchr(shell[0], '/');
+    const char *name = slash == NULL ? shell[0] : slash + 1;
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a shell reads ends where a comment in it begins, and its lines have been joined. */
+static void check_comments(struct config *cfg, const struct config_job *job)
+{
+    static const char *const keys[] = {"command", "on_failure", "on_recovery", "on_success"};
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        const struct config_setting *setting = config_job_setting_of(cfg, job, keys[i]);
+        struct origin at = setting->origin;
+
+        if (setting->text == NULL || at.swallowed_at == 0 || !is_posix_shell(job->shell)) {
+            continue;
+        }
+        at.line = at.swallowed_at;
+        config_problem_add(
+            cfg->private->entries.problems, false, at,
+            config_memory_format(&cfg->private->entries.memory, "job %s", job->name), keys[i],
+            "has a comment that begins with # here; lines are joined, so it would take in all "
+            "that follows: put the # at the very start of its line");
+    }
+}
+
 void config_job_check(struct config *cfg, struct config_job *job)
 {
+    check_comments(cfg, job);
     for (size_t i = 0; i < ARRAY_LEN(vain); i++) {
         if (vain[i].is_in_vain(job) && says_anything(cfg, job, vain[i].key)) {
             complain(cfg, job, vain[i].key, vain[i].warning, vain[i].text);

@@ -69,28 +69,20 @@ static const char *refusal(struct piece p, size_t room)
     return NULL;
 }
 
-/* A shell on its way through the lines of a value. */
-struct following {
-    struct shell_text state;
-    unsigned comment_at; /* the line on which its comment begins */
-};
-
-static void follow(struct following *f, const char *text, size_t length, unsigned line)
+static void follow(struct shell_text *state, const char *text, size_t length)
 {
-    for (size_t i = 0; i < length && !f->state.in_comment; i++) {
-        shell_text_take(&f->state, text[i]);
-    }
-    if (f->state.in_comment && f->comment_at == 0) {
-        f->comment_at = line;
+    for (size_t i = 0; i < length; i++) {
+        shell_text_take(state, text[i]);
     }
 }
 
 /* Adds the indented lines that follow to a value. Returns NULL, or why one cannot be. */
 static const char *join(struct config_lines *lines, char *buffer, size_t used, size_t room)
 {
-    struct following shell = {.comment_at = 0};
+    struct shell_text shell = {.quote = '\0'};
+    unsigned comment_at = 0; /* a line that a shell would pass over, alone */
 
-    follow(&shell, buffer, used, lines->line - 1);
+    follow(&shell, buffer, used);
     while (lines->at < lines->end) {
         struct piece p = look(lines);
         struct piece text = trimmed(p);
@@ -104,9 +96,12 @@ static const char *join(struct config_lines *lines, char *buffer, size_t used, s
             if (reason != NULL) {
                 return reason;
             }
-            lines->swallowed_at = shell.comment_at;
-            follow(&shell, " ", 1, lines->line);
-            follow(&shell, text.from, text.length, lines->line);
+            lines->swallowed_at = comment_at;
+            if (comment_at == 0 && *text.from == '#' && shell.quote == '\0' && !shell.escaped) {
+                comment_at = lines->line;
+            }
+            follow(&shell, " ", 1);
+            follow(&shell, text.from, text.length);
             buffer[used++] = ' ';
             memcpy(buffer + used, text.from, text.length);
             used += text.length;

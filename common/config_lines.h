@@ -16,8 +16,8 @@ struct config_lines {
     const char *at;
     const char *end;
     unsigned line; /* number of the line at `at` */
-    /* Of the last setting: where, in what was joined, a comment of a shell begins that the lines
-     * behind it are now part of; 0: nowhere. */
+    /* Of the last setting: which of the joined lines begins with # and would be a comment to a
+     * shell, which has now all behind it too; 0: none, or nothing is behind it. */
     unsigned swallowed_at;
     bool passing; /* the last line was refused: so are its continuations, without a word */
 };

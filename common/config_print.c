@@ -16,26 +16,31 @@ static void print_lines(const char *text, size_t length, FILE *to)
     }
 }
 
-static void print_masked(const char *text, enum secret_place place, FILE *to)
+static void print_up_to(const char *text, size_t *at, struct secret secret, FILE *to)
 {
-    size_t length = strlen(text);
-    size_t at = 0;
-
-    for (;;) {
-        struct secret secret = secret_next(text, length, at, place);
-
-        print_lines(text + at, secret.start - at, to);
-        if (secret.start == length) {
-            return;
-        }
+    print_lines(text + *at, secret.start - *at, to);
+    if (text[secret.start] != '\0') {
         (void)fputs(masked, to);
-        at = secret.end;
+    }
+    *at = secret.end;
+}
+
+static void print_command(const char *text, FILE *to)
+{
+    struct secret_command command = {.text = text, .length = strlen(text)};
+
+    for (size_t at = 0; at < command.length;) {
+        print_up_to(text, &at, secret_next_in_command(&command), to);
     }
 }
 
 void config_print_masked(const char *text, FILE *to)
 {
-    print_masked(text, SECRET_IN_VALUE, to);
+    size_t length = strlen(text);
+
+    for (size_t at = 0; at < length;) {
+        print_up_to(text, &at, secret_next(text, length, at, SECRET_IN_VALUE), to);
+    }
 }
 
 /* By the name of the variable, or by what its value looks like. */
@@ -89,7 +94,7 @@ static void print_setting(const struct config_row *row, const struct config_sett
     } else if (row->kind == KIND_DSN) {
         config_print_masked(setting->text, to);
     } else if (row->kind == KIND_COMMAND || row->kind == KIND_WORDS || row->kind == KIND_SQL) {
-        print_masked(setting->text, SECRET_IN_COMMAND, to);
+        print_command(setting->text, to);
     } else {
         print_lines(setting->text, strlen(setting->text), to);
     }

@@ -96,10 +96,22 @@ static bool password_value(const char *text, size_t length, size_t at, struct se
     return true;
 }
 
+/* What stands behind the colon, if there is one (not 0). */
+static bool is_port(const char *text, size_t colon, size_t end)
+{
+    for (size_t i = colon == 0 ? end : colon + 1; i < end; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return false;
+        }
+    }
+    return true;
+}
+
 /*
  * ://USER:VALUE@ at this place? The value is taken up to the last @: a password with an unescaped
  * @, / or ? in it is no valid URI, but it is what people write. So that @ may be part of another
- * password, a parameter's: then all up to the end of that one.
+ * password, a parameter's: then all up to the end of that one. Of
+ * USER@HOST:PORT/ what comes behind is none.
  */
 static bool uri_password(const char *text, size_t length, size_t at, enum secret_place place,
                          struct secret *ret)
@@ -107,12 +119,17 @@ static bool uri_password(const char *text, size_t length, size_t at, enum secret
     struct secret inner;
     size_t colon = 0;
     size_t sign = 0;
+    bool user_alone = false;
 
     if (!starts_with(text, length, at, "://")) {
         return false;
     }
     for (size_t i = at + strlen("://");
          i < length && (place == SECRET_IN_VALUE || !is_space(text[i])); i++) {
+        if (text[i] == '/' && user_alone && is_port(text, colon, i)) {
+            break;
+        }
+        user_alone = user_alone || (text[i] == '@' && colon == 0);
         if (text[i] == ':' && colon == 0) {
             colon = i;
         }
@@ -136,9 +153,6 @@ struct secret secret_next(const char *text, size_t length, size_t from, enum sec
 {
     struct secret found;
 
-    if (place == SECRET_IN_COMMAND) {
-        return secret_next_in_command(text, length, from);
-    }
     for (size_t at = from; at < length; at++) {
         if (password_value(text, length, at, &found) ||
             uri_password(text, length, at, place, &found)) {

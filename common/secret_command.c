@@ -1,21 +1,12 @@
 /* secret.h, of what a shell or a server reads. */
+#include <ctype.h>
 #include <string.h>
 
 #include "common/secret.h"
-#include "common/shell_text.h"
 
-/* A place in a command, and what is open there. */
-struct place {
-    const char *text;
-    size_t length;
-    size_t at;
-    char quote;    /* in which it is; NUL: in none */
-    size_t opened; /* where that one began, behind the quote */
-};
-
-static size_t skip_blanks(const struct place *p, size_t at)
+static size_t skip_blanks(const struct secret_command *c, size_t at)
 {
-    while (at < p->length && shell_text_is_blank(p->text[at])) {
+    while (at < c->length && shell_text_is_blank(c->text[at])) {
         at++;
     }
     return at;
@@ -26,78 +17,65 @@ static bool is_quote(char c)
     return c == '\'' || c == '"';
 }
 
-/* The quote in quotes in which it is, as in 'psql "password=x"'; without one, as it was. */
-static struct place innermost(struct place p)
+static bool is_at(const struct secret_command *c, size_t at, const char *word)
 {
-    char inner = '\0';
-    size_t opened = p.opened;
+    size_t length = strlen(word);
 
-    for (size_t i = p.opened; i < p.at; i++) {
-        char c = p.text[i];
-
-        if (is_quote(c) && (inner == '\0' || inner == c)) {
-            inner = inner == '\0' ? c : '\0';
-            opened = i + 1;
-        }
-    }
-    if (inner != '\0') {
-        p.quote = inner;
-        p.opened = opened;
-    }
-    return p;
+    return c->length - at >= length && memcmp(c->text + at, word, length) == 0;
 }
 
-/* Does what is quoted begin with the word that is here: '--password=a b'? */
-static bool is_first_word(const struct place *p)
+static struct secret_quote innermost(const struct secret_command *c)
 {
-    for (size_t i = p->opened; i < p->at; i++) {
-        if (shell_text_is_blank(p->text[i])) {
-            return false;
-        }
-    }
-    return true;
+    return c->inner.is != '\0' ? c->inner : c->outer;
 }
 
-/* The end of a word that begins in no quotes; they may be in it. Behind a quoted value a ; is none
- * of it. */
-static size_t word_end(const struct place *p, size_t from)
+/* Behind a quoted value these are none of it. */
+static bool is_separator(char c)
 {
-    struct shell_text state = {.in_word = true};
-    bool ends = from < p->length && is_quote(p->text[from]);
+    return c == ';' || c == ',' || c == ')';
+}
+
+/* The end of a word that begins in no quotes; they may be in it. */
+static size_t word_end(const struct secret_command *c, size_t from)
+{
+    struct shell_text state = {.quote = '\0'};
+    bool ends = from < c->length && is_quote(c->text[from]);
     size_t at = from;
 
-    for (; at < p->length; at++) {
-        char c = p->text[at];
+    for (; at < c->length; at++) {
+        char letter = c->text[at];
 
         if (state.quote == '\0' && !state.escaped &&
-            (shell_text_is_blank(c) || (ends && c == ';'))) {
+            (shell_text_is_blank(letter) || (ends && is_separator(letter)))) {
             break;
         }
-        shell_text_take(&state, c);
+        shell_text_take(&state, letter);
     }
     return at;
 }
 
 /* The same of one within quotes: it ends with them at the latest. Other quotes, and a backslash,
  * keep a blank in it. */
-static size_t quoted_end(const struct place *p, size_t from)
+static size_t quoted_end(const struct secret_command *c, size_t from)
 {
-    struct place in = innermost(*p);
-    bool whole = is_first_word(&in);
+    struct secret_quote in = innermost(c);
+    bool ends = from < c->length && is_quote(c->text[from]);
     char inner = '\0';
     size_t at = from;
 
-    while (at < p->length && p->text[at] != p->quote && p->text[at] != in.quote) {
-        char c = p->text[at];
-        bool kept =
-            c == '\\' && at + 1 < p->length && !(p->quote == '\'' && p->text[at + 1] == '\'');
+    while (at < c->length && c->text[at] != c->outer.is && c->text[at] != in.is) {
+        char letter = c->text[at];
+        bool kept = letter == '\\' && at + 1 < c->length &&
+                    !(c->outer.is == '\'' && c->text[at + 1] == '\'');
 
         if (kept) {
-            c = p->text[++at];
+            letter = c->text[++at];
         }
-        if (is_quote(c)) {
-            inner = inner == '\0' ? c : inner == c ? '\0' : inner;
-        } else if (shell_text_is_blank(c) && !kept && !whole && inner == '\0') {
+        if (is_quote(letter)) {
+            inner = inner == '\0' ? letter : inner == letter ? '\0' : inner;
+        } else if (inner == '\0' && !kept &&
+                   ((shell_text_is_blank(letter) && in.has_blank) ||
+                    (ends && is_separator(letter)))) {
             break;
         }
         at++;
@@ -105,107 +83,212 @@ static size_t quoted_end(const struct place *p, size_t from)
     return at;
 }
 
-static size_t value_end(const struct place *p, size_t from)
+/* ''VALUE'' in a literal of SQL. Where one quote ends it, that is the literal's. */
+static size_t doubled_end(const struct secret_command *c, size_t from)
 {
-    return p->quote == '\0' ? word_end(p, from) : quoted_end(p, from);
+    size_t at = from + 2;
+
+    while (at < c->length) {
+        if (c->text[at] != '\'') {
+            at++;
+        } else if (is_at(c, at, "''''")) {
+            at += 4;
+        } else {
+            return is_at(c, at, "''") ? at + 2 : at;
+        }
+    }
+    return at;
+}
+
+/* $$VALUE$$ or $TAG$VALUE$TAG$; 0: it is none. */
+static size_t dollar_end(const struct secret_command *c, size_t from)
+{
+    size_t tag = from + 1;
+
+    if (from >= c->length || c->text[from] != '$') {
+        return 0;
+    }
+    while (tag < c->length && (isalnum((unsigned char)c->text[tag]) || c->text[tag] == '_')) {
+        tag++;
+    }
+    if (tag == c->length || c->text[tag] != '$') {
+        return 0;
+    }
+    tag += 1 - from; /* its length */
+    for (size_t at = from + tag; at + tag <= c->length && c->text[at] != c->outer.is; at++) {
+        if (memcmp(c->text + at, c->text + from, tag) == 0) {
+            return at + tag;
+        }
+    }
+    return 0;
+}
+
+/* What a shell puts in here is no secret, and must stay whole. */
+static bool is_expansion(const struct secret_command *c, size_t at)
+{
+    at += at < c->length && c->text[at] == '"' ? 1 : 0;
+    if (at >= c->length || c->text[at] == '`') {
+        return at < c->length;
+    }
+    return c->text[at] == '$' && (c->outer.is != '\'' || is_at(c, at, "$(") || is_at(c, at, "${"));
+}
+
+static size_t text_end(const struct secret_command *c, size_t from)
+{
+    return c->outer.is == '\0' ? word_end(c, from) : quoted_end(c, from);
+}
+
+static size_t value_end(const struct secret_command *c, size_t from)
+{
+    size_t end = dollar_end(c, from);
+
+    if (end != 0) {
+        return end;
+    }
+    if (is_expansion(c, from)) {
+        return from;
+    }
+    if (innermost(c).is == '\'' && is_at(c, from, "''")) {
+        return doubled_end(c, from);
+    }
+    return text_end(c, from);
+}
+
+/* A statement's: PASSWORD 'VALUE', E'VALUE', $$VALUE$$, and those as a quote has them. */
+static bool is_literal(const struct secret_command *c, size_t at)
+{
+    if (c->text[at] == '\'') {
+        return innermost(c).is != '\'' || is_at(c, at, "''");
+    }
+    return is_at(c, at, "E'") || is_at(c, at, "e'") || is_at(c, at, "\\$") ||
+           dollar_end(c, at) != 0;
+}
+
+/* --token VALUE: may this be one? Else it is another option, or the shell's. */
+static bool is_argument(const struct secret_command *c, size_t at)
+{
+    return c->at >= 2 && is_at(c, c->at - 2, "--") && strchr("-|&;<>()#", c->text[at]) == NULL;
 }
 
 /* Where the value of this name begins; 0: it has none. */
-static size_t value_start(const struct place *p)
+static size_t value_start(const struct secret_command *c)
 {
-    size_t name = secret_name_length(p->text, p->length, p->at);
-    bool spaced = secret_is_password(p->text, p->length, p->at);
-    size_t behind = p->at + name;
-    size_t sign = spaced ? skip_blanks(p, behind) : behind;
+    size_t name = secret_name_length(c->text, c->length, c->at);
 
-    if (name == 0 || sign == p->length) {
+    if (name == 0) {
         return 0;
     }
-    if (p->text[sign] != '=') { /* a statement's: PASSWORD 'VALUE' */
-        return sign > behind && p->text[sign] == '\'' && p->quote != '\'' ? sign : 0;
+
+    bool spaced = secret_is_password(c->text, c->length, c->at);
+    size_t behind = c->at + name;
+    size_t word = skip_blanks(c, behind);
+    size_t sign = spaced ? word : behind;
+
+    if (word == c->length) {
+        return 0;
+    }
+    if (c->text[sign] != '=') {
+        bool apart = word > behind;
+
+        return apart && (is_argument(c, word) || (spaced && is_literal(c, word))) ? word : 0;
     }
 
-    size_t next = skip_blanks(p, sign + 1);
+    size_t next = skip_blanks(c, sign + 1);
     /* "PGPASSWORD= psql" sets it to nothing. */
-    bool apart = spaced && (sign > behind || p->quote != '\0' ||
-                            (next < p->length && is_quote(p->text[next])));
+    bool apart = spaced && (sign > behind || c->outer.is != '\0' ||
+                            (next < c->length && is_quote(c->text[next])));
 
     return apart ? next : sign + 1;
 }
 
-static bool named_value(const struct place *p, struct secret *ret)
+static bool named_value(const struct secret_command *c, struct secret *ret)
 {
-    size_t start = value_start(p);
+    size_t start = value_start(c);
 
     if (start == 0) {
         return false;
     }
-    *ret = (struct secret){.start = start, .end = value_end(p, start)};
+    *ret = (struct secret){.start = start, .end = value_end(c, start)};
     return ret->end > ret->start;
 }
 
 /* Has the rest of an address a password of its own? */
-static bool has_name(const struct place *p, size_t from, size_t to)
+static bool has_name(const struct secret_command *c, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++) {
-        if (secret_name_length(p->text, p->length, i) > 0) {
+        if (secret_name_length(c->text, c->length, i) > 0) {
             return true;
         }
     }
     return false;
 }
 
-/* ://USER:VALUE@, up to the last @ of the word. Of a quote that begins or ends inside nothing is
- * shown, so that they stay in pairs. */
-static bool uri_value(const struct place *p, struct secret *ret)
+/* ://USER:VALUE@, up to the last @ before the first /, or of the word. Of a quote that begins or
+ * ends inside nothing is shown, so that they stay in pairs. */
+static bool uri_value(const struct secret_command *c, struct secret *ret)
 {
     static const char mark[] = "://";
-    const size_t from = p->at + sizeof(mark) - 1;
-    struct shell_text state = {.quote = p->quote, .in_word = true};
+    const size_t from = c->at + sizeof(mark) - 1;
+    struct shell_text state = {.quote = c->outer.is};
+    struct secret_command authority = *c;
     size_t start = 0;
     size_t sign = 0;
 
-    if (p->length - p->at < sizeof(mark) || strncmp(p->text + p->at, mark, sizeof(mark) - 1) != 0) {
+    if (!is_at(c, c->at, mark)) {
         return false;
     }
 
-    size_t end = value_end(p, from);
+    const char *slash = memchr(c->text + from, '/', c->length - from);
+
+    authority.length = slash == NULL ? c->length : (size_t)(slash - c->text);
+    size_t end = text_end(&authority, from);
 
     for (size_t i = from; i < end; i++) {
-        char before = state.quote;
-        bool own = before == p->quote;
+        bool own = state.quote == c->outer.is;
 
-        shell_text_take(&state, p->text[i]);
-        if (p->text[i] == ':' && start == 0) {
+        shell_text_take(&state, c->text[i]);
+        if (c->text[i] == ':' && start == 0) {
             start = own ? i + 1 : from;
         }
-        if (p->text[i] == '@' && start != 0) {
-            sign = own ? i : end;
+        if (c->text[i] == '@' && start != 0) {
+            sign = own ? i : text_end(c, from);
         }
     }
-    if (sign < start || sign == 0) {
+    if (sign < start || sign == 0 || is_expansion(c, start)) {
         return false;
     }
-    *ret = (struct secret){.start = start, .end = has_name(p, start, sign) ? end : sign};
+    *ret =
+        (struct secret){.start = start, .end = has_name(c, start, sign) ? text_end(c, from) : sign};
     return true;
 }
 
-struct secret secret_next_in_command(const char *text, size_t length, size_t from)
+/* Keeps account of the quotes, beyond the letter that is here. */
+static void pass(struct secret_command *c)
 {
-    struct place p = {.text = text, .length = length};
-    struct shell_text state = {.quote = '\0'};
+    char letter = c->text[c->at++];
+
+    shell_text_take(&c->state, letter);
+    if (c->state.quote != c->outer.is) {
+        c->outer = (struct secret_quote){.is = c->state.quote};
+        c->inner = (struct secret_quote){.is = '\0'};
+        return;
+    }
+    c->outer.has_blank = c->outer.has_blank || shell_text_is_blank(letter);
+    c->inner.has_blank = c->inner.has_blank || shell_text_is_blank(letter);
+    if (c->outer.is != '\0' && is_quote(letter) && (c->inner.is == '\0' || c->inner.is == letter)) {
+        c->inner = (struct secret_quote){.is = c->inner.is == '\0' ? letter : '\0'};
+    }
+}
+
+struct secret secret_next_in_command(struct secret_command *c)
+{
     struct secret found;
 
-    for (; p.at < length; p.at++) {
-        if (p.at >= from && (named_value(&p, &found) || uri_value(&p, &found))) {
+    for (; c->at < c->length; pass(c)) {
+        if (c->at >= c->from && (named_value(c, &found) || uri_value(c, &found))) {
+            c->from = found.end;
             return found;
         }
-        shell_text_take(&state, text[p.at]);
-        state.in_comment = false; /* a # may be a letter here */
-        if (state.quote != p.quote) {
-            p.quote = state.quote;
-            p.opened = p.at + 1;
-        }
     }
-    return (struct secret){.start = length, .end = length};
+    return (struct secret){.start = c->length, .end = c->length};
 }

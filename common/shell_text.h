@@ -1,6 +1,6 @@
 /*
- * shell_text.h - PURE: a text as a shell reads it, as far as quotes, words and comments go; one
- * character after the other.
+ * shell_text.h - PURE: a text as a shell reads it, as far as quotes go; one character after the
+ * other.
  */
 #ifndef PGBATON_COMMON_SHELL_TEXT_H
 #define PGBATON_COMMON_SHELL_TEXT_H
@@ -9,10 +9,8 @@
 
 /* Zero: at the beginning of a text. */
 struct shell_text {
-    char quote;      /* ' or ": inside such a pair; else NUL */
-    bool escaped;    /* by the backslash before */
-    bool in_word;    /* a # here begins no comment */
-    bool in_comment; /* from here on, to the end of the line, nothing counts */
+    char quote;   /* ' or ": inside such a pair; else NUL */
+    bool escaped; /* by the backslash before */
 };
 
 /* shell_text_take - the next character. */

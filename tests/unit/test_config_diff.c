@@ -243,7 +243,20 @@ static const struct {
     {"partly quoted there", "job a.on_success=curl https://u:'ge heim'@h/p x@y", "on_success = curl https://u:***@h/p x@y\n"},
     {"its end in quotes", "job a.on_success=curl https://u:ge'heim@h/p' x@y", "on_success = curl https://u:*** x@y\n"},
     {"an address in quotes", "job a.on_recovery=psql \"postgresql://u:geheim@h/d\" -c 'x@y'", "on_recovery = psql \"postgresql://u:***@h/d\" -c 'x@y'\n"},
-    {"with a parameter", "job a.on_recovery=psql postgresql://u:geheim@h/d?password=ge@heim -c x", "on_recovery = psql postgresql://u:*** -c x\n"},
+    {"of a parameter behind the first /", "job a.on_recovery=psql postgresql://u:geheim@h/d?password=ge@heim -c x", "on_recovery = psql postgresql://u:***@h/d?password=*** -c x\n"},
+    {"one before it", "job a.on_recovery=psql postgresql://u:geheim@h?password=ge@heim -c x", "on_recovery = psql postgresql://u:*** -c x\n"},
+    {"a port is none", "job a.command=scp ssh://git@host:22/x@y http://h:80/x@y z", "command = scp ssh://git@host:22/x@y http://h:80/x@y z\n"},
+    {"nor behind a user in a dsn", "database.dsn=postgresql://u@h:5432/x@y", "dsn = postgresql://u@h:5432/x@y\n"},
+    {"behind a user with an @", "database.dsn=postgresql://u@x:ge/heim@h/d", "dsn = postgresql://u@x:***@h/d\n"},
+    {"what the shell puts in is none", "job a.command=PGPASSWORD=$(cat /run/secret) psql; secret=`a b`; password=${X} TOKEN=\"$(cat x)\" y", "command = PGPASSWORD=$(cat /run/secret) psql; secret=`a b`; password=${X} TOKEN=\"$(cat x)\" y\n"},
+    {"in quotes neither", "job a.command=sh -c 'PGPASSWORD=$(cat /x y) psql' \"--password=$X\" https://u:$X@h https://$U:geheim@h", "command = sh -c 'PGPASSWORD=$(cat /x y) psql' \"--password=$X\" https://u:$X@h https://$U:***@h\n"},
+    {"where it puts nothing in it is one", "job a.command=x '--password=$heim' PGPASSWORD='$heim' y", "command = x '--password=***' PGPASSWORD=*** y\n"},
+    {"an option's next word", "job a.command=x --password geheim --token 'ge heim' --secret \"ge heim\" --passwd geheim y", "command = x --password *** --token *** --secret *** --passwd *** y\n"},
+    {"in quotes too", "job a.command=sh -c 'x --token geheim y' z", "command = sh -c 'x --token *** y' z\n"},
+    {"if it has one", "job a.command=psql --password -h h; x --token | y --secret $X --password $(cat z)", "command = psql --password -h h; x --token | y --secret $X --password $(cat z)\n"},
+    {"a literal in a literal", "job a.command=psql -c \"SELECT dblink('password=''geheim'', a', 'b')\"", "command = psql -c \"SELECT dblink('password=***, a', 'b')\"\n"},
+    {"of the shell", "job a.command=psql -c 'ALTER ROLE x PASSWORD ''geheim'', y' z", "command = psql -c 'ALTER ROLE x PASSWORD ***, y' z\n"},
+    {"with dollars of the shell", "job a.command=psql -c 'ALTER ROLE x PASSWORD $$ge heim$$; y' -c \"ROLE x PASSWORD \\$\\$geheim\\$\\$ z\"", "command = psql -c 'ALTER ROLE x PASSWORD ***; y' -c \"ROLE x PASSWORD *** z\"\n"},
     {"a command without one", "job a.command=read token; test \"$password\" && PGPASSWORD= psql -h http://h:80/ u@h '#' # secret", "command = read token; test \"$password\" && PGPASSWORD= psql -h http://h:80/ u@h '#' # secret\n"},
     {"an address is none", "job a.environment=URL=https://h:80/?a=b A=1", "environment = URL=https://h:80/?a=b A=1\n"},
 };
@@ -298,6 +311,42 @@ Test(config_print, words_and_statements_are_masked_and_stay_ones)
     config_free(cfg);
     config_free(config_fixture_config(shown));
     free(shown);
+}
+
+/* clang-format off */
+static const struct {
+    const char *sql;
+    const char *shown;
+} statements[] = {
+    {"ALTER ROLE x PASSWORD E'geheim' VALID UNTIL 'y'", "ALTER ROLE x PASSWORD *** VALID UNTIL 'y'"},
+    {"ALTER ROLE x PASSWORD $$ge heim$$ LOGIN", "ALTER ROLE x PASSWORD *** LOGIN"},
+    {"ALTER ROLE x PASSWORD $a$ge $$ heim$a$; SELECT 1", "ALTER ROLE x PASSWORD ***; SELECT 1"},
+    {"UPDATE t SET password = 'geheim', b = (c)", "UPDATE t SET password = ***, b = (c)"},
+    {"SELECT dblink('host=h password=''ge heim'', x', 'b')", "SELECT dblink('host=h password=***, x', 'b')"},
+    {"SELECT dblink('host=h password=''ge''''heim''')", "SELECT dblink('host=h password=***')"},
+    {"DO $$ BEGIN CREATE ROLE x PASSWORD 'geheim'; END $$", "DO $$ BEGIN CREATE ROLE x PASSWORD ***; END $$"},
+    {"SELECT password FROM t", "SELECT password FROM t"},
+};
+/* clang-format on */
+
+Test(config_print, of_statements_the_literal_is_masked)
+{
+    for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
+        char text[1024];
+
+        (void)snprintf(text, sizeof(text),
+                       "[database]\ndsn = host=h\n[election]\nname = x\n"
+                       "[job a]\nschedule = manual\nsql = %s\n",
+                       statements[i].sql);
+        struct config *cfg = config_fixture_config(text);
+        char *shown = printed(cfg);
+
+        cr_expect_null(strstr(shown, "heim"), "%s", shown);
+        cr_expect_not_null(strstr(shown, statements[i].shown), "'%s' is not in\n%s",
+                           statements[i].shown, shown);
+        free(shown);
+        config_free(cfg);
+    }
 }
 
 /* What is printed, where nothing is masked, means the same again. */

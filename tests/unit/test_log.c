@@ -261,6 +261,8 @@ static const struct {
     {"a & in one of a conninfo",  "password=s3&cret x",            "\"password=*** x\""},
     {"a URI without one stays",   "postgres://h:5432/db",          "postgres://h:5432/db"},
     {"a user alone stays",        "postgres://u@h:5432/db",        "postgres://u@h:5432/db"},
+    {"whatever is behind it",     "ssh://git@host:22/x@y",         "ssh://git@host:22/x@y"},
+    {"a password behind an @",    "a://u@x:s3/c@h/d",              "\"a://u@x:***@h/d\""},
 };
 /* clang-format on */
 
