@@ -19,9 +19,23 @@ struct duration_text why_reason_length(const json_t *policy, const char *key)
     return length;
 }
 
+static bool is_number(const json_t *policy, const char *key)
+{
+    return json_is_number(json_object_get(policy, key));
+}
+
 static long long policy_number(const json_t *policy, const char *key)
 {
     return (long long)json_integer_value(json_object_get(policy, key));
+}
+
+/* What a key is now, if that is known: the end of a sentence. */
+static void say_number(struct paragraph *p, const json_t *policy, const char *key)
+{
+    if (is_number(policy, key)) {
+        paragraph_say(p, " = %lld", policy_number(policy, key));
+    }
+    paragraph_say(p, ".");
 }
 
 /* What the job says of ticks that were missed: the end of a sentence. */
@@ -57,18 +71,17 @@ static void missed_no_ledger(struct paragraph *p, const json_t *policy)
 
 static void missed_window(struct paragraph *p, const json_t *policy)
 {
-    paragraph_say(
-        p,
-        "\nWhen there was a leader again it was older than missed_window = %s, and what is older "
-        "is "
-        "not made up for.",
-        why_reason_length(policy, "missed_window_seconds").is);
+    paragraph_say(p, "\nWhen there was a leader again it was older than missed_window");
+    if (is_number(policy, "missed_window_seconds")) {
+        paragraph_say(p, " = %s", why_reason_length(policy, "missed_window_seconds").is);
+    }
+    paragraph_say(p, ", and what is older is not made up for.");
 }
 
 static void missed_limit(struct paragraph *p, const json_t *policy)
 {
-    paragraph_say(p, "\nMore ticks were missed than are made up for: missed_max = %lld.",
-                  policy_number(policy, "missed_max"));
+    paragraph_say(p, "\nMore ticks were missed than are made up for: missed_max");
+    say_number(p, policy, "missed_max");
 }
 
 static void missed_timeline(struct paragraph *p, const json_t *policy)
@@ -128,9 +141,8 @@ static void queued_mutex(struct paragraph *p, const json_t *policy)
 static void queued_max_running(struct paragraph *p, const json_t *policy)
 {
     paragraph_say(
-        p,
-        "\nAs many runs as may be at the same time are running already: [jobs] max_running = %lld.",
-        policy_number(policy, "max_running"));
+        p, "\nAs many runs as may be at the same time are running already: [jobs] max_running");
+    say_number(p, policy, "max_running");
 }
 
 static void queued_parent(struct paragraph *p, const json_t *policy)

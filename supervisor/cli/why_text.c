@@ -45,13 +45,20 @@ static void say_start(struct paragraph *p, const json_t *run)
     paragraph_say(p, ".");
 }
 
+/* Reasons that have a sentence of their own. */
+static bool is_of_leader(const char *reason)
+{
+    return strcmp(reason, "drain") == 0 || strcmp(reason, "lost") == 0;
+}
+
 static void say_ended(struct paragraph *p, const json_t *run, const char *word)
 {
     struct run_length length = run_length(run, "duration_seconds");
     const char *reason = run_text(run, "reason");
     const char *outcome = run_text_or(run, "outcome", "");
     bool is_said =
-        reason != NULL && (strcmp(reason, "timeout") == 0 || strcmp(reason, outcome) == 0);
+        reason != NULL && (strcmp(reason, "timeout") == 0 || strcmp(reason, outcome) == 0 ||
+                           (strcmp(outcome, "interrupted") == 0 && is_of_leader(reason)));
 
     paragraph_say(p, "\nIt %s", word);
     if (length.is[0] != '\0') {
@@ -99,10 +106,8 @@ static bool is_of_term(const json_t *policy, const json_t *run, enum run_origin 
 {
     const char *schedule = run_text_or(policy, "schedule", "");
     const char *reason = run_text_or(run, "reason", "");
-    bool with_term = strcmp(reason, "drain") == 0 || strcmp(reason, "lost") == 0;
-
     return (strcmp(schedule, "@elected") == 0 || strcmp(schedule, "@released") == 0) &&
-           (with_term || origin == ORIGIN_SCHEDULE || origin == ORIGIN_RETRY ||
+           (is_of_leader(reason) || origin == ORIGIN_SCHEDULE || origin == ORIGIN_RETRY ||
             origin == ORIGIN_RERUN);
 }
 
