@@ -80,7 +80,7 @@ static const struct command_spec commands[] = {
     {"resume",     "[JOB] [--timeout 30s]",  "lets it, or all jobs, run again",
      "Without JOB it ends a pause of all jobs; a job that was paused by name is resumed by name.\n\n"
      "--timeout 30s  for the leader's answer (30s)", command_resume},
-    {"import",     "[--user NAME] CRONTAB",  "the INI sections for a crontab",
+    {"import",     "[--user NAME|--system] CRONTAB", "the INI sections for a crontab",
      "CRONTAB is a file, or - for the standard input: crontab -l | pgbaton import -\n\n"
      "--user NAME  whose crontab it is: the jobs run as NAME, and begin in the home of NAME;\n"
      "             without it they run as the daemon's user, and begin in your home\n"

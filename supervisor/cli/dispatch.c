@@ -168,7 +168,7 @@ static void print_help(const struct command_spec *commands, size_t count)
                  PGBATON_VERSION);
     for (size_t i = 0; i < count; i++) {
         if (commands[i].run != NULL) {
-            (void)printf("  %-10s %-29s %s\n", commands[i].name, commands[i].arguments,
+            (void)printf("  %-10s %-30s %s\n", commands[i].name, commands[i].arguments,
                          commands[i].summary);
         }
     }

@@ -88,8 +88,16 @@ static void print_whose(FILE *to)
 {
     const struct passwd *account = getpwuid(geteuid());
 
+    if (account == NULL) {
+        (void)fputs(
+            "# - who runs this has no account here, and so no home that a job could begin in,\n"
+            "#   unless HOME was set; each runs as the daemon's user: for the crontab of a\n"
+            "#   user import it with --user NAME;\n",
+            to);
+        return;
+    }
     (void)fputs("# - each begins in the home of ", to);
-    import_print(to, account == NULL ? "nobody, who runs this," : account->pw_name);
+    import_print(to, account->pw_name);
     (void)fputs(", unless HOME was set, and runs as the daemon's user: for the\n"
                 "#   crontab of another user import it with --user NAME;\n",
                 to);

@@ -200,6 +200,32 @@ Test(import, of_a_user_who_is_not_named_says_whose_home_was_taken)
     free(out);
 }
 
+/* As in a container: a uid that no line of /etc/passwd has. */
+Test(import, of_one_who_runs_it_without_an_account_no_home_is_known)
+{
+    static const uid_t unknown = 3999999;
+    char *out = NULL;
+    char *err = NULL;
+
+    if (geteuid() != 0 || getpwuid(unknown) != NULL) {
+        cr_skip_test("needs root, and a uid without an account");
+    }
+    config_fixture_write("crontab", "0 3 * * * x\n");
+    cr_assert_not_null(freopen("crontab", "r", stdin));
+    cr_assert_eq(seteuid(unknown), 0);
+    int code = command_fixture_run(command_import, (const char *const[]){"-", NULL}, &out, &err);
+    cr_assert_eq(seteuid(0), 0);
+
+    cr_expect_eq(code, EXIT_CODE_DONE, "%d: %s", code, err);
+    cr_expect_not_null(strstr(out, "# - who runs this has no account here, and so no home"), "%s",
+                       out);
+    cr_expect_not_null(strstr(out, "import it with --user NAME;\n# - what it prints"), "%s", out);
+    cr_expect_null(strstr(out, "in the home of"), "%s", out);
+    cr_expect_null(strstr(out, "nobody"), "%s", out);
+    free(out);
+    free(err);
+}
+
 Test(import, a_user_who_is_none_is_refused)
 {
     static const char *const wrong[][4] = {{"crontab", "--user", "no such user", NULL},
