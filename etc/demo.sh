@@ -153,7 +153,10 @@ show_jobs a
 say "the leader is killed: SIGKILL to all of its processes"
 doomed="$pid_a $(children a)"
 killed=$(date +%s.%N)
+# At one blow: stopped first, none of them has the time to notice that another one is gone, and to tidy up.
 # shellcheck disable=SC2086 # several words
+kill -STOP $doomed
+# shellcheck disable=SC2086
 kill -KILL $doomed
 until_so "the takeover by b" logged b elected
 echo "b leads $(since "$killed" b elected) ms later"
