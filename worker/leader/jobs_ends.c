@@ -11,28 +11,37 @@
 #include "worker/leader/follow_up.h"
 #include "worker/leader/job.h"
 
-/* The row of a run that follows from this one; it is not started before it is written. */
-static void follow(struct jobs *jobs, const char *parent, struct job *job,
-                   const struct scheduler_about *about, const char *reason)
+/* A row of a run that follows from this one. */
+static struct change *row_of(struct jobs *jobs, const char *parent, const struct job *job,
+                             enum outcome outcome, const char *reason)
 {
-    bool delayed = about->stage == RUN_DELAYED;
-    bool leads = jobs->ending == ENDING_NOT;
     char id[RUN_ID_MAX];
 
     jobs_new_id(jobs, id);
-    struct change *change = jobs_ask_change(jobs, LEDGER_INSERT, id,
-                                            delayed ? OUTCOME_RETRYING : OUTCOME_QUEUED, reason);
+    struct change *change = jobs_ask_change(jobs, LEDGER_INSERT, id, outcome, reason);
     (void)snprintf(change->job, sizeof(change->job), "%s", job->board.name);
     (void)snprintf(change->parent, sizeof(change->parent), "%s", parent);
     change->follows = true;
     change->is.job = change->job;
     change->is.parent = change->parent;
+    return change;
+}
+
+/* It is not started before its row is written. */
+static void follow(struct jobs *jobs, const char *parent, struct job *job,
+                   const struct scheduler_about *about, const char *reason)
+{
+    bool delayed = about->stage == RUN_DELAYED;
+    bool leads = jobs->ending == ENDING_NOT;
+    struct change *change =
+        row_of(jobs, parent, job, delayed ? OUTCOME_RETRYING : OUTCOME_QUEUED, reason);
+
     change->is.scheduled_at = about->scheduled_at;
     change->is.attempt = about->attempt;
     change->is.origin = about->origin;
     change->is.due_at = about->due_at;
     if (leads) { /* else it is the next leader's */
-        struct tick *tick = jobs_make_tick(jobs, job, id, about);
+        struct tick *tick = jobs_make_tick(jobs, job, change->id, about);
 
         jobs_await(jobs, tick, change);
     }
@@ -60,16 +69,8 @@ static void try_again(struct jobs *jobs, const struct tick *tick, const struct f
 static void skip_child(struct jobs *jobs, const char *parent, struct job *child,
                        wall_ns scheduled_at)
 {
-    char id[RUN_ID_MAX];
+    struct change *change = row_of(jobs, parent, child, OUTCOME_SKIPPED, SCHEDULER_OVERLAP);
 
-    jobs_new_id(jobs, id);
-    struct change *change =
-        jobs_ask_change(jobs, LEDGER_INSERT, id, OUTCOME_SKIPPED, SCHEDULER_OVERLAP);
-    (void)snprintf(change->job, sizeof(change->job), "%s", child->board.name);
-    (void)snprintf(change->parent, sizeof(change->parent), "%s", parent);
-    change->follows = true;
-    change->is.job = change->job;
-    change->is.parent = change->parent;
     change->is.scheduled_at = scheduled_at;
     change->is.origin = ORIGIN_AFTER;
     change->is.ended_at = clock_wall();
@@ -77,7 +78,7 @@ static void skip_child(struct jobs *jobs, const char *parent, struct job *child,
     child->board.skips++;
     jobs_show(jobs, child);
     log_warn("job_skipped", "job=%s run=%s scheduled_at=%s outcome=%s reason=%s",
-             log_text(child->board.name).is, id, instant_text(scheduled_at).is,
+             log_text(child->board.name).is, change->id, instant_text(scheduled_at).is,
              outcome_name(OUTCOME_SKIPPED), SCHEDULER_OVERLAP);
 }
 
