@@ -62,7 +62,7 @@ static void ask_to_write(void)
 /* As if so much time had passed since it was asked. */
 static void let_pass(dur_ns length)
 {
-    world.jobs->asking.asked_at -= length;
+    world.jobs->asking.patience.asked_at -= length;
     jobs_turn_soon(world.jobs);
 }
 

@@ -63,3 +63,17 @@ Test(question, where_nothing_is_asked_the_next_look_lies_ahead)
                   choice.question == ASK_WRITE);
     }
 }
+
+Test(question, that_is_not_answered_is_heard_once_more_and_then_silent)
+{
+    struct question_patience p = {.asked_at = DUR_S(10)};
+
+    cr_expect_not(question_falls_silent(&p, DUR_S(11)), "in time");
+    cr_expect_eq(question_look_at(&p), DUR_S(12));
+    cr_expect_not(question_falls_silent(&p, DUR_S(60)), "it may be us who stood still");
+    cr_expect_eq(question_look_at(&p), DUR_S(60) + DUR_MS(50));
+    cr_expect(question_falls_silent(&p, DUR_S(60) + DUR_MS(50)));
+    cr_expect(p.silent);
+    cr_expect_not(question_falls_silent(&p, DUR_S(70)), "once");
+    cr_expect_eq(question_look_at(&p), MONO_NEVER);
+}

@@ -147,12 +147,10 @@ struct answer {
 struct asking {
     struct ledger *ledger; /* NULL: none */
     bool ready;
-    bool loaded;            /* the state of the jobs, in this term */
-    enum question question; /* the one that is not answered yet */
-    mono_ns asked_at;       /* when it was asked */
-    mono_ns overdue_at;   /* it is late: its answer may be there, and is heard until then. 0: not */
-    bool silent;          /* it is not answered for so long that ticks are not to wait for it */
-    enum question before; /* so that neither claims nor writes starve the others */
+    bool loaded;                       /* the state of the jobs, in this term */
+    enum question question;            /* the one that is not answered yet */
+    struct question_patience patience; /* with it */
+    enum question before;              /* so that neither claims nor writes starve the others */
     bool load_wanted;
     bool requests_wanted;
 
@@ -295,7 +293,7 @@ void jobs_end_run(struct jobs *jobs, struct tick *tick);
 
 /* jobs_ends.c */
 void jobs_write_end(struct jobs *jobs, struct tick *tick, enum outcome outcome, const char *reason);
-/* The retry that it is waited for, and is not made: that the attempt before it failed was its end.
+/* The retry that was waited for is not made: that the attempt before it failed was the end.
  * change is the one that closes its row. */
 void jobs_write_untried(struct jobs *jobs, struct tick *tick, struct change *change);
 

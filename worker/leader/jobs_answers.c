@@ -10,8 +10,6 @@
 /* Ticks that the database's clock has not come to are asked for again after this. */
 #define CLOCK_AGAIN DUR_S(1)
 #define PRUNE_AGAIN DUR_S(60) /* after a failure */
-/* Rounds of the loop in which an answer that is there is read. */
-#define HEARD_WITHIN DUR_MS(50)
 
 static bool is_pending(const struct jobs *jobs, enum question question)
 {
@@ -34,21 +32,14 @@ static bool is_pending(const struct jobs *jobs, enum question question)
 
 /* Ticks would gather behind a question that hangs, and all start when its answer comes, however
  * late that is. What says nothing for so long is away: of what is due meanwhile the policies
- * decide. It is heard first: if it was us who stood still, the answer is there and was not read. */
+ * decide. */
 void jobs_mind_silence(struct jobs *jobs, mono_ns now)
 {
     struct asking *a = &jobs->asking;
 
-    if (a->question == ASK_NOTHING || a->silent || now < a->asked_at + SCHEDULER_LATE) {
+    if (a->question == ASK_NOTHING || !question_falls_silent(&a->patience, now)) {
         return;
     }
-    if (a->overdue_at == 0) {
-        a->overdue_at = now + HEARD_WITHIN;
-    }
-    if (now < a->overdue_at) {
-        return;
-    }
-    a->silent = true;
     if (!a->failed) { /* else that was said */
         log_warn("ledger_silent", "epoch=%s effect=%s", epoch_text(jobs->epoch).is,
                  "\"nothing is started until it answers\"");
@@ -60,11 +51,11 @@ static void heard(struct jobs *jobs)
 {
     struct asking *a = &jobs->asking;
 
-    if (a->silent && !a->failed) {
+    if (a->patience.silent && !a->failed) {
         log_info("ledger_answers", "epoch=%s after=%s", epoch_text(jobs->epoch).is,
-                 duration_text(clock_now() - a->asked_at).is);
+                 duration_text(clock_now() - a->patience.asked_at).is);
     }
-    a->silent = false;
+    a->patience.silent = false;
 }
 
 /* Any answer that is none of a failure: the ledger works, as far as that proves it. */
@@ -285,14 +276,14 @@ static void on_failed(void *ctx, const char *text)
         prune_again(jobs);
     }
     if (question_is_lesser(question) && is_there(jobs)) {
-        if (a->silent && a->loaded && !a->failed) {
+        if (a->patience.silent && a->loaded && !a->failed) {
             scheduler_ledger(&jobs->scheduler, true, clock_wall());
         }
         heard(jobs);
         lesser_failed(jobs, question, text);
         return;
     }
-    a->silent = false;
+    a->patience.silent = false;
     a->claims_asked = a->changes_asked = a->job_changes_asked = a->answers_asked = 0;
     a->load_wanted = a->load_wanted || question == ASK_LOAD;
     if (question == ASK_WRITE) {
@@ -328,7 +319,7 @@ static void on_term_over(void *ctx)
     struct jobs *jobs = ctx;
 
     jobs->asking.question = ASK_NOTHING;
-    jobs->asking.silent = false;
+    jobs->asking.patience.silent = false;
     jobs->asking.ready = false;
     scheduler_ledger(&jobs->scheduler, false, clock_wall());
     jobs->events.on_term_over(jobs->events.ctx);

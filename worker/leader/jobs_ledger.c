@@ -251,8 +251,7 @@ void jobs_ask_now(struct jobs *jobs)
         return;
     }
     enum question next = choose(jobs, now).question;
-    a->asked_at = now;
-    a->overdue_at = 0;
+    a->patience = (struct question_patience){.asked_at = now};
     switch (next) {
     case ASK_NOTHING:
         return;
@@ -285,9 +284,7 @@ mono_ns jobs_ask_next(const struct jobs *jobs)
     const struct asking *a = &jobs->asking;
 
     if (a->question != ASK_NOTHING) { /* the answer, or its failure, comes first, or nothing */
-        return a->silent            ? MONO_NEVER
-               : a->overdue_at != 0 ? a->overdue_at
-                                    : a->asked_at + SCHEDULER_LATE;
+        return question_look_at(&a->patience);
     }
     if (a->ledger == NULL || !a->ready || !ledger_is_free(a->ledger)) {
         return MONO_NEVER; /* on_ready comes first */

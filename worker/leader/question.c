@@ -1,5 +1,10 @@
 #include "worker/leader/question.h"
 
+#include "worker/leader/scheduler.h"
+
+/* Rounds of the loop in which an answer that is there is read. */
+#define HEARD_WITHIN DUR_MS(50)
+
 bool question_is_lesser(enum question question)
 {
     return question == ASK_REQUESTS || question == ASK_PRUNE;
@@ -64,4 +69,24 @@ struct question_choice question_choose(const struct question_facts *f, mono_ns n
         choice.at = earlier(choice.at, f->requests_at);
     }
     return choice;
+}
+
+bool question_falls_silent(struct question_patience *p, mono_ns now)
+{
+    if (p->silent || now < p->asked_at + SCHEDULER_LATE) {
+        return false;
+    }
+    if (p->overdue_at == 0) {
+        p->overdue_at = now + HEARD_WITHIN;
+    }
+    p->silent = now >= p->overdue_at;
+    return p->silent;
+}
+
+mono_ns question_look_at(const struct question_patience *p)
+{
+    if (p->silent) {
+        return MONO_NEVER;
+    }
+    return p->overdue_at != 0 ? p->overdue_at : p->asked_at + SCHEDULER_LATE;
 }

@@ -48,4 +48,21 @@ bool question_is_lesser(enum question question);
  */
 bool question_proves(enum question answered, enum question failed, bool pending);
 
+/* How long an answer is waited for. All but asked_at begins with zeroes. */
+struct question_patience {
+    mono_ns asked_at;
+    mono_ns overdue_at; /* it is late: its answer may be there, and is heard until then. 0: not */
+    bool silent;        /* what is due is not to wait for it any more */
+};
+
+/*
+ * question_falls_silent - there is no answer at this moment: is it silent from
+ * now on? Once true. It is heard first: if it was us who stood still, the answer
+ * is there and was not read.
+ */
+bool question_falls_silent(struct question_patience *p, mono_ns now);
+
+/* question_look_at - when to ask that again, if there is no answer; MONO_NEVER: no more. */
+mono_ns question_look_at(const struct question_patience *p);
+
 #endif
