@@ -87,10 +87,53 @@ static void reply(uint64_t request, const char *text, uint64_t size)
     ev_run(loop, EVRUN_ONCE);
 }
 
-Test(queries, without_a_probe_there_is_nobody_to_ask)
+Test(queries, wait_for_a_probe_at_a_start_and_while_it_is_replaced)
 {
-    cr_expect_not(ask_within(1, DUR_S(20)));
+    struct message m;
+    int fd;
+
+    for (unsigned i = 1; i <= 2; i++) {
+        cr_assert(ask_within(i, DUR_S(20)));
+        connect_probe();
+        cr_assert_eq(channel_receive(&probe, &m, &fd), 1);
+        cr_expect_eq(known, i - 1);
+        reply(m.u.query.request, "[1]", 3);
+        cr_expect_eq(last_ticket, i);
+        cr_expect_eq(last_result, QUERY_KNOWN);
+        cr_expect_eq(channel_receive(&probe, &m, &fd), -EAGAIN, "it was asked twice");
+        channel_close(&probe);
+        ev_run(loop, EVRUN_ONCE);
+        cr_assert_not(queries_has_probe(&queries));
+    }
+}
+
+Test(queries, what_a_dead_probe_has_not_got_is_asked_of_the_next)
+{
+    struct message m;
+    int fd;
+
+    connect_probe();
+    channel_close(&probe);
+    cr_assert(ask_within(1, DUR_S(20)));
+    ev_run(loop, EVRUN_ONCE);
     cr_expect_eq(known, 0);
+    connect_probe();
+    cr_expect_eq(channel_receive(&probe, &m, &fd), 1);
+    cr_expect_str_eq(m.u.query.job, "nightly");
+}
+
+Test(queries, wait_for_a_probe_no_longer_than_their_limit)
+{
+    struct message m;
+    int fd;
+
+    cr_assert(ask_within(1, DUR_MS(20)));
+    ev_run(loop, EVRUN_ONCE);
+    cr_expect_eq(known, 1);
+    cr_expect_eq(last_result, QUERY_DOWN);
+    cr_expect_not_null(strstr(last_text, "does not run"), "%s", last_text);
+    connect_probe();
+    cr_expect_eq(channel_receive(&probe, &m, &fd), -EAGAIN, "it was asked all the same");
 }
 
 Test(queries, several_are_outstanding_and_each_gets_its_own_answer)
@@ -242,11 +285,15 @@ static void ask_again(void *ctx, uint64_t ticket, const struct message_query *qu
 Test(queries, one_may_be_asked_from_inside_an_answer)
 {
     struct message_query query = {.kind = QUERY_JOBS};
+    struct message m;
+    int fd;
 
     connect_probe();
     cr_assert(queries_ask(&queries, &query, DUR_S(20), ask_again, NULL, 1));
-    connect_probe(); /* answers it, and so asks again: but the probe is gone in that moment */
+    connect_probe(); /* answers it, and so asks again, of the new one */
     cr_expect_eq(known, 1);
+    cr_expect_eq(channel_receive(&probe, &m, &fd), 1);
+    cr_expect_eq(m.u.query.request, queries.asked);
 }
 
 Test(queries, leave_no_descriptor_open)

@@ -39,6 +39,8 @@ bool fleet_query_ask(struct fleet_query *f)
     json_decref(f->instances);
     f->instances = NULL;
     f->asked_at = now;
-    f->asking = queries_ask(f->queries, &query, FLEET_QUERY_WITHIN, on_known, f, 0);
+    /* A status without the fleet, at once, is better than one that is late. */
+    f->asking = queries_has_probe(f->queries) &&
+                queries_ask(f->queries, &query, FLEET_QUERY_WITHIN, on_known, f, 0);
     return !f->asking;
 }

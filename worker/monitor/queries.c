@@ -39,14 +39,26 @@ static void finish_down(struct queries *q, struct query_slot *slot, const char *
     finish(q, slot, &(struct query_answer){.result = QUERY_DOWN, .text = text});
 }
 
-/* Those that are asked from inside a call have a new number, and are not meant. */
-static void finish_all(struct queries *q, const char *text)
+/* False: the probe does not read. One that has ended has not got it either: then it waits. */
+static bool send_or_wait(struct queries *q, struct query_slot *slot)
 {
-    uint64_t last = q->asked;
+    struct message m = {.u.query = slot->query};
+    int rc = channel_send(&q->probe, MESSAGE_QUERY, &m, -1);
 
+    slot->sent = rc == 0;
+    return rc == 0 || rc == -EPIPE || rc == -ECONNRESET;
+}
+
+static void send_waiting(struct queries *q)
+{
     for (unsigned i = 0; i < QUERIES_MAX; i++) {
-        if (q->slots[i].query.request != 0 && q->slots[i].query.request <= last) {
-            finish_down(q, &q->slots[i], text);
+        struct query_slot *slot = &q->slots[i];
+
+        if (slot->query.request == 0 || slot->sent) {
+            continue;
+        }
+        if (!send_or_wait(q, slot)) {
+            finish_down(q, slot, "the probe, which asks the database, cannot be asked");
         }
     }
 }
@@ -57,7 +69,12 @@ static void hang_up(struct queries *q)
         ev_io_stop(q->loop, &q->io);
         channel_close(&q->probe);
     }
-    finish_all(q, "the probe was started again");
+    /* What is asked from inside an answer waits: it was not sent, and is not meant. */
+    for (unsigned i = 0; i < QUERIES_MAX; i++) {
+        if (q->slots[i].query.request != 0 && q->slots[i].sent) {
+            finish_down(q, &q->slots[i], "the probe was started again");
+        }
+    }
 }
 
 static void on_limit(void *ctx)
@@ -67,7 +84,9 @@ static void on_limit(void *ctx)
 
     for (unsigned i = 0; i < QUERIES_MAX; i++) {
         if (q->slots[i].query.request != 0 && now >= q->slots[i].limit) {
-            finish_down(q, &q->slots[i], "the database did not answer in time");
+            finish_down(q, &q->slots[i],
+                        q->slots[i].sent ? "the database did not answer in time"
+                                         : "the probe, which asks the database, does not run");
         }
     }
     arm(q);
@@ -199,29 +218,35 @@ void queries_set_probe(struct queries *q, int fd)
     ev_io_init(&q->io, on_probe, fd, EV_READ);
     q->io.data = q;
     ev_io_start(q->loop, &q->io);
+    send_waiting(q);
+}
+
+bool queries_has_probe(const struct queries *q)
+{
+    return q->probe.fd != -1;
 }
 
 bool queries_ask(struct queries *q, const struct message_query *query, dur_ns within,
                  query_known *on_known, void *ctx, uint64_t ticket)
 {
     struct query_slot *slot = find(q, 0);
-    struct message m = {.u.query = *query};
-
-    assert(on_known != NULL);
-    if (slot == NULL || q->probe.fd == -1) {
-        return false;
-    }
-    m.u.query.request = ++q->asked;
-    if (channel_send(&q->probe, MESSAGE_QUERY, &m, -1) < 0) {
-        return false;
-    }
-    *slot = (struct query_slot){
-        .query = m.u.query,
+    struct query_slot next = {
+        .query = *query,
         .ticket = ticket,
         .limit = clock_now() + within,
         .on_known = on_known,
         .ctx = ctx,
     };
+
+    assert(on_known != NULL);
+    if (slot == NULL) {
+        return false;
+    }
+    next.query.request = ++q->asked;
+    if (queries_has_probe(q) && !send_or_wait(q, &next)) {
+        return false;
+    }
+    *slot = next;
     arm(q);
     return true;
 }

@@ -39,6 +39,7 @@ struct query_slot {
     struct message_query query; /* request 0: free */
     uint64_t ticket;
     mono_ns limit;
+    bool sent; /* false: it waits for a probe */
     query_known *on_known;
     void *ctx;
 };
@@ -57,11 +58,15 @@ int queries_init(struct queries *q, struct ev_loop *loop);
 void queries_release(struct queries *q); /* calls nothing back */
 
 /* queries_set_probe - the descriptor that came with PEER; taken over. What was asked of the probe
- * before is answered with QUERY_DOWN. */
+ * before is answered with QUERY_DOWN, for it may have been carried out; what waits is sent. */
 void queries_set_probe(struct queries *q, int fd);
 
-/* queries_ask - query.request is filled in. False: there is nobody to ask, or no room; then nothing
- * is called back. */
+/* queries_has_probe - false: what is asked now waits for one, for its whole time perhaps. */
+bool queries_has_probe(const struct queries *q);
+
+/* queries_ask - query.request is filled in. At a start, and while a probe is replaced, it waits for
+ * the next one, as long as its limit allows. False: there is no room, or the probe does not read;
+ * then nothing is called back. */
 bool queries_ask(struct queries *q, const struct message_query *query, dur_ns within,
                  query_known *on_known, void *ctx, uint64_t ticket);
 
