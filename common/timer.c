@@ -20,12 +20,15 @@ static void on_timerfd(struct ev_loop *loop, ev_io *io, int revents)
     ssize_t n = read(t->fd, &expirations, sizeof(expirations));
 
     if (n == (ssize_t)sizeof(expirations)) {
+        t->at = MONO_NEVER;
         t->on_due(t->ctx);
         return;
     }
-    /* The clock was set; the timer itself stays armed (timerfd_create(2)). Anything else is a
-     * wake-up without a cause: armed anew between the poll and the read. */
+    /* The clock was set. One that is still to come stays armed, but of one that was due already the
+     * kernel forgets that it was: armed again, it is due again. Anything else is a wake-up without
+     * a cause: armed anew between the poll and the read. */
     if (errno == ECANCELED && t->on_clock_set != NULL) {
+        timer_arm(t, t->at);
         t->on_clock_set(t->ctx);
     }
 }
@@ -44,6 +47,7 @@ static int init(struct timer *t, struct ev_loop *loop, clockid_t clock, void (*o
     *t = (struct timer){
         .loop = loop,
         .fd = fd,
+        .at = MONO_NEVER,
         .on_due = on_due,
         .on_clock_set = on_clock_set,
         .ctx = ctx,
@@ -77,6 +81,7 @@ void timer_arm(struct timer *t, int64_t at)
     int flags = TFD_TIMER_ABSTIME;
     struct itimerspec when = {.it_value = {0}};
 
+    t->at = at;
     if (t->on_clock_set != NULL) {
         flags |= TFD_TIMER_CANCEL_ON_SET;
     }

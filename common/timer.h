@@ -17,7 +17,8 @@
 struct timer {
     struct ev_loop *loop; /* NULL: not initialised */
     ev_io io;
-    int fd; /* owned */
+    int fd;     /* owned */
+    int64_t at; /* armed for; *_NEVER: not armed, or it has fired */
     void (*on_due)(void *ctx);
     /* wall timers only: the wall clock was set, so every wall time that was
      * computed must be looked at anew; may be NULL */
