@@ -204,6 +204,7 @@ Test(jobs, a_tick_is_skipped_while_the_last_run_still_runs)
     instance_start(&one, NULL);
 
     instance_wait(&one, "job_skipped", "job=long");
+    wait_for_text("out", "run", 1);
     char *text = file_text("out");
     cr_expect_eq(text_count(text, "run"), 1);
     free(text);

@@ -145,7 +145,8 @@ static bool answers(void *ctx)
     return ping == PQPING_OK || !process_lives(s->postmaster.pid);
 }
 
-void server_resume(struct server *s)
+/* False: it has ended already. */
+static bool starts(struct server *s)
 {
     const char *argv[] = {server_bin("postgres"), "-D", s->data, NULL};
     struct program_spec spec = {.argv = argv,
@@ -158,7 +159,40 @@ void server_resume(struct server *s)
     program_start(&s->postmaster, &spec);
     cr_assert(wait_until(answers, s, WAIT_LIMIT), "the server does not answer: %s",
               text_tail(s->log));
-    cr_assert(process_lives(s->postmaster.pid), "the server did not start: %s", text_tail(s->log));
+    return process_lives(s->postmaster.pid);
+}
+
+void server_resume(struct server *s)
+{
+    cr_assert(starts(s), "the server did not start: %s", text_tail(s->log));
+}
+
+static void set_port(const struct server *s)
+{
+    char conf[200];
+    char *port = text_format("port = %u\n", s->port);
+
+    (void)snprintf(conf, sizeof conf, "%s/postgresql.conf", s->data);
+    text_append(conf, port);
+    free(port);
+}
+
+/* Between our look and its start somebody else may have taken the port: then it gets another. */
+static void server_begin(struct server *s)
+{
+    enum { TRIES_MAX = 5 };
+
+    for (int i = 1; !starts(s); i++) {
+        char *log = text_read(s->log);
+        bool taken = strstr(log, "Address already in use") != NULL;
+
+        free(log);
+        cr_assert(taken && i < TRIES_MAX, "the server did not start: %s", text_tail(s->log));
+        (void)program_wait(&s->postmaster, WAIT_LIMIT);
+        text_write(s->log, "");
+        s->port = free_port();
+        set_port(s);
+    }
 }
 
 /* Its place, without data. */
@@ -176,12 +210,13 @@ static void server_place(struct server *s, const struct workdir *w, const char *
 static void configure(const struct server *s, const char *settings)
 {
     char conf[200];
-    char *own = text_format("port = %u\nunix_socket_directories = '%s'\n%s\n", s->port, s->dir,
+    char *own = text_format("unix_socket_directories = '%s'\n%s\n", s->dir,
                             settings == NULL ? "" : settings);
 
     (void)snprintf(conf, sizeof conf, "%s/postgresql.conf", s->data);
     text_append(conf, own);
     free(own);
+    set_port(s);
 }
 
 static void server_make(struct server *s, const struct workdir *w, const char *name,
@@ -200,7 +235,7 @@ void server_start_with(struct server *s, const struct workdir *w, const char *na
 {
     server_make(s, w, name, options->settings);
     s->environment = options->environment;
-    server_resume(s);
+    server_begin(s);
 }
 
 void server_start(struct server *s, const struct workdir *w, const char *name, const char *settings)
@@ -220,7 +255,7 @@ void server_start_standby(struct server *s, const struct workdir *w, const char 
 {
     server_make(s, w, name, "hot_standby = on\n");
     stay_in_recovery(s);
-    server_resume(s);
+    server_begin(s);
 }
 
 void server_start_replica(struct server *s, const struct workdir *w, const char *name,
@@ -237,7 +272,7 @@ void server_start_replica(struct server *s, const struct workdir *w, const char 
     shell(script, s->data, from, s->log);
     configure(s, settings);
     stay_in_recovery(s);
-    server_resume(s);
+    server_begin(s);
     free(script);
     free(settings);
     free(from);
