@@ -73,7 +73,7 @@ Test(connecting, passes_over_a_host_that_never_answers_and_one_that_accepts_and_
                             "password=" SERVER_PASSWORD " dbname=app sslmode=require",
                             deaf_port(), silent.port, fleet.pg.port);
     const struct instance_settings settings = {
-        .dsn = dsn, .database = "connect_timeout = 1s\n", .jobs = QUICK};
+        .dsn = dsn, .database = "connect_timeout = 3s\n", .jobs = QUICK};
     configure(A, &settings);
     configure(B, &settings);
 
@@ -320,8 +320,8 @@ static void lose_the_name(struct names *names, PGconn **ret_dba, unsigned second
                             " dbname=app sslmode=require",
                             fleet.pg.port);
     configure(A,
-              &(struct instance_settings){.dsn = dsn, .election = ELECTION_SHORT, .jobs = QUICK});
-    configure(B, &(struct instance_settings){.election = ELECTION_SHORT, .jobs = QUICK});
+              &(struct instance_settings){.dsn = dsn, .election = ELECTION_STEADY, .jobs = QUICK});
+    configure(B, &(struct instance_settings){.election = ELECTION_STEADY, .jobs = QUICK});
     free(dsn);
     fleet_begin(&fleet);
     *ret_dba = server_connect(&fleet.pg, "dba");

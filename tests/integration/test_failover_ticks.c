@@ -146,7 +146,8 @@ static void end_leader(struct instance *leader, enum way way, pid_t worker, int 
         break;
     case STEP_DOWN:
         instance_command(leader, &told, "step-down", "--force", "--for", "2s", NULL);
-        cr_assert_eq(told.code, 0, "%s%s", told.out, told.err);
+        /* On a busy machine it may have lost its lease a moment ago. */
+        cr_assert(told.code == 0 || instance_term_ended(leader), "%s%s", told.out, told.err);
         break;
     case END_SESSION:
         backend_terminate(conn, session);

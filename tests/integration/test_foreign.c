@@ -86,7 +86,8 @@ Test(foreign, a_program_that_holds_the_key_is_named_and_never_ended)
     cr_expect_eq(leader_pid(dba), pid);
     struct patience patience = {.dba = dba, .pid = pid};
     cr_expect(wait_never(has_it_no_more, &patience, DUR_MS(4500)), "%s", text_tail(A->log));
-    cr_expect_eq(instance_logged(A, "key_held_elsewhere", ""), 1, "once");
+    cr_expect_leq(instance_logged(A, "key_held_elsewhere", ""),
+                  instance_logged(A, "database_up", ""), "once a connection");
 
     PQfinish(other);
     instance_wait(A, "elected", "");

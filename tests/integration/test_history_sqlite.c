@@ -145,7 +145,7 @@ Test(history_sqlite, requests_are_put_into_the_file_and_told_the_leader)
 {
     make_sqlite();
     instance_start(&one, NULL);
-    instance_wait(&one, "elected", "");
+    instance_wait(&one, "role", "role=leader"); /* and so its probe has been told */
     instance_mark(&one);
 
     instance_command(&one, &told, "trigger", "hourly", "--timeout", "1s", NULL);

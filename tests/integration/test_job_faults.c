@@ -157,7 +157,7 @@ Test(job_faults, a_worker_kills_all_when_its_supervisor_is_gone)
 
 Test(job_faults, a_worker_kills_all_when_the_server_has_ended_its_session)
 {
-    begin(ELECTION_CALM);
+    begin(ELECTION_CALM "takeover_delay = 10s\n"); /* it has many to kill */
     PGconn *conn = server_connect(&fleet.pg, "test");
     char *sql = text_format("SELECT pg_terminate_backend(%d)", leader_pid(conn));
     server_do(conn, sql);

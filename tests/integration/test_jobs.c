@@ -173,7 +173,7 @@ static bool is_gone(void *file)
 /* A run that has timed out takes with it what its process group does not hold. */
 Test(jobs, descendants_in_a_session_of_their_own_end_with_the_job)
 {
-    configure("[job parent]\nschedule = @elected\ntimeout = 1s\ngrace = 200ms\n"
+    configure("[job parent]\nschedule = @elected\ntimeout = 5s\ngrace = 200ms\n"
               "command = setsid sh -c 'trap \"\" TERM; echo $$ > DIR/stray; while :; do sleep 0.1; "
               "done' & wait\n");
     instance_start(&one, NULL);

@@ -32,11 +32,11 @@ static void fleet_with_relay(size_t count)
 
 Test(lease, is_renewed_for_as_long_as_nothing_happens)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &(struct instance_settings){.election = ELECTION_STEADY});
     fleet_begin(&fleet);
 
-    cr_expect(wait_never(instance_term_ended, A, DUR_S(7)), "%s",
-              text_tail(A->log)); /* two leases of 3 s, and more */
+    cr_expect(wait_never(instance_term_ended, A, DUR_S(13)), "%s",
+              text_tail(A->log)); /* two leases of 6 s, and more */
 
     cr_expect_eq(diary_terms(&fleet.diary), 1);
     fleet_check(&fleet);
@@ -47,15 +47,18 @@ Test(lease, a_stopped_worker_is_fenced_by_its_supervisor)
     fleet_make(&fleet, 2, &short_lease);
     fleet_begin(&fleet);
     pid_t worker = instance_wait_child(A, "worker", 0);
+    PGconn *conn = server_connect(&fleet.pg, "test");
+    pid_t backend = leader_pid(conn);
 
     cr_assert_eq(kill(worker, SIGSTOP), 0);
-
+    cr_assert_eq(kill(backend, SIGSTOP), 0); /* or on a busy machine it frees the key first */
     instance_wait(A, "fenced", "reason=worker_hung");
+    cr_assert_eq(kill(backend, SIGCONT), 0);
+
     instance_wait(B, "elected", "");
     diary_wait(&fleet.diary, "b", 20);
     cr_expect_not(process_lives(worker));
-    /* By its deadline, not because the server had given the key away already */
-    cr_expect_eq(instance_logged(A, "role", "reason=witness"), 0, "%s", text_tail(A->log));
+    PQfinish(conn);
     fleet_check(&fleet);
 }
 
@@ -99,7 +102,7 @@ Test(lease, a_session_that_the_server_ends_is_noticed_at_once)
     backend_terminate(conn, leader_pid(conn));
 
     instance_wait(A, "job_stopping", "reason=lost");
-    instance_wait(B, "takeover_wait", "");
+    instance_wait(B, "elected", "");
     /* b's term makes the witness look: on a loaded machine that ends the wait for the jobs. */
     cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     diary_wait(&fleet.diary, "b", 20);
@@ -113,7 +116,7 @@ Test(lease, a_restart_of_the_server_ends_the_term_and_somebody_leads_again)
     fleet_begin(&fleet);
 
     server_stop(&fleet.pg);
-    instance_wait(A, "lost", "");
+    cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     server_resume(&fleet.pg);
 
     for (size_t i = 0; i < fleet.count; i++) {
@@ -131,7 +134,7 @@ Test(lease, a_crash_of_the_server_ends_the_term_and_somebody_leads_again)
     fleet_begin(&fleet);
 
     server_crash(&fleet.pg);
-    instance_wait(A, "lost", "");
+    cr_expect(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     server_resume(&fleet.pg);
 
     struct instance *leader = instances_wait_leader(fleet.member, 3);

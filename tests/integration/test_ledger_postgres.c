@@ -180,12 +180,13 @@ Test(ledger_in_postgres, a_claim_whose_first_attempt_is_still_under_way_is_grant
     ledger_claim(u.ledger, &claim, 1);
     cr_assert(wait_until(waits_for_standby, NULL, WAIT_LIMIT));
 
-    do { /* it may be told that a lock is in the way */
-        again.told = TOLD_NOTHING;
-        ledger_claim(again.ledger, &claim, 1);
-        cr_assert(wait_until(waits_for_lock, NULL, WAIT_LIMIT));
-        leave_commits_unanswered(false);
-    } while (ledger_user_wait(&again) == TOLD_FAILED);
+    again.told = TOLD_NOTHING;
+    ledger_claim(again.ledger, &claim, 1);
+    cr_assert(wait_until(waits_for_lock, NULL, WAIT_LIMIT));
+    leave_commits_unanswered(false);
+    if (ledger_user_wait(&again) == TOLD_FAILED) { /* the lock was in the way for too long */
+        (void)ledger_user_claim(&again, &claim, 1);
+    }
 
     cr_assert_eq(again.told, TOLD_CLAIMED);
     cr_expect_eq(again.verdicts[0], LEDGER_GRANTED);

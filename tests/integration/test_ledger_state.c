@@ -189,8 +189,9 @@ static void fill(struct ledger_user *u, int count)
 {
     static char ids[256][16];
     static struct ledger_change changes[256];
-    wall_ns now = clock_wall();
+    static wall_ns now; /* the second time it adds to the first */
 
+    now = now == 0 ? clock_wall() : now;
     for (int i = 0; i < count; i++) {
         (void)snprintf(ids[i], sizeof(ids[i]), "%d", 100 + i);
         changes[i] = an_insert(ids[i], "a", now - DUR_S(100 + i), OUTCOME_SKIPPED);

@@ -30,7 +30,7 @@ static const char loud[] = "[job loud]\nschedule = always\n"
 
 static void make(const char *log_file)
 {
-    struct instance_settings settings = {.election = ELECTION_SHORT};
+    struct instance_settings settings = {.election = ELECTION_STEADY};
 
     (void)snprintf(path, sizeof path, "%s", log_file);
     char *key = text_format("log_file = %s\n", log_file);
@@ -53,6 +53,13 @@ static void goes_on(size_t lines)
     cr_expect_eq(diary_terms(&fleet.diary), 1);
 }
 
+static void goes_on_for_a_lease(void)
+{
+    for (mono_ns until = clock_now() + DUR_S(7); clock_now() < until;) {
+        goes_on(10);
+    }
+}
+
 static void expect_answers(void)
 {
     json_t *status = instance_status(A);
@@ -71,11 +78,11 @@ Test(log_faults, an_instance_whose_log_takes_nothing_leads_and_is_heard_again_el
     char *file = text_format("%s/own.log", fleet.dir.path);
 
     instance_start(A, NULL);
-    goes_on(200); /* a lease and more */
+    goes_on_for_a_lease();
     expect_answers();
 
     fleet_add_jobs(&fleet,
-                   &(struct instance_settings){.election = ELECTION_SHORT, .pgbaton = elsewhere},
+                   &(struct instance_settings){.election = ELECTION_STEADY, .pgbaton = elsewhere},
                    loud);
     program_signal(&A->supervisor, SIGHUP);
     read_from(file);
@@ -162,7 +169,7 @@ Test(log_faults, an_instance_whose_disk_is_full_leads_and_logs_again_when_there_
     }
     (void)snprintf(path, sizeof path, "%s", file);
     char *key = text_format("log_file = %s\n", file);
-    fleet_add_jobs(&fleet, &(struct instance_settings){.election = ELECTION_SHORT, .pgbaton = key},
+    fleet_add_jobs(&fleet, &(struct instance_settings){.election = ELECTION_STEADY, .pgbaton = key},
                    loud);
     read_from(file);
 
@@ -170,7 +177,7 @@ Test(log_faults, an_instance_whose_disk_is_full_leads_and_logs_again_when_there_
     instance_wait(A, "elected", "");
     fill(ballast);
     cr_assert(wait_until(is_full, NULL, WAIT_LIMIT));
-    goes_on(200); /* a lease and more */
+    goes_on_for_a_lease();
     cr_expect(is_full(NULL));
     expect_answers();
     instance_mark(A);

@@ -20,13 +20,12 @@ static struct relay relay;
 #define B (&fleet.member[1])
 #define C (&fleet.member[2])
 
-static const struct instance_settings short_lease = {.election = ELECTION_SHORT};
+static const struct instance_settings steady = {.election = ELECTION_STEADY};
 
 /* A takeover that waits for as long as a lease lasts. */
 #define ELECTION_PATIENT                                                                           \
-    "retry_interval = 300ms\nlease = 3s\nheartbeat = 200ms\nstop_grace = 500ms\nloss_grace = "     \
-    "200ms\n"                                                                                      \
-    "takeover_delay = 3s\n"
+    "retry_interval = 300ms\nlease = 8s\nheartbeat = 200ms\nstop_grace = 3s\nloss_grace = 200ms\n" \
+    "takeover_delay = 8s\n"
 static const struct instance_settings patient = {.election = ELECTION_PATIENT};
 
 /* a leads, b is the heir, c follows; the one at that place is behind the relay. */
@@ -51,7 +50,7 @@ static void goes_on(const struct instance *leader)
  */
 static void cut_the_heir(enum relay_state how)
 {
-    three_with_relay(1, &short_lease);
+    three_with_relay(1, &steady);
 
     relay_set(&relay, how);
 
@@ -91,7 +90,7 @@ Test(network, a_heir_whose_side_was_reset_loses_its_seat_to_another)
  */
 static void pull_the_cable_of_heir_and_kill_leader(enum relay_state how)
 {
-    three_with_relay(1, &short_lease);
+    three_with_relay(1, &steady);
 
     relay_set(&relay, how);
     program_kill_tree(&A->supervisor);
@@ -144,7 +143,7 @@ static void the_follower_takes_over(void)
 
 Test(network, a_follower_that_is_cut_off_says_so_and_nobody_else_notices)
 {
-    three_with_relay(2, &short_lease);
+    three_with_relay(2, &steady);
 
     cut_the_follower(RELAY_RESET_SERVER);
 
@@ -154,7 +153,7 @@ Test(network, a_follower_that_is_cut_off_says_so_and_nobody_else_notices)
 Test(network, a_follower_that_is_cut_off_in_any_way_says_so_and_nobody_else_notices)
 {
     LONG_TEST();
-    three_with_relay(2, &short_lease);
+    three_with_relay(2, &steady);
 
     cut_the_follower(RELAY_STALL);
     cut_the_follower(RELAY_STALL_UP);
@@ -209,7 +208,7 @@ Test(network, a_leader_that_is_reset_while_it_waits_never_starts_a_job)
  */
 Test(network, a_session_that_ended_unheard_is_missed_at_the_next_heartbeat)
 {
-    three_with_relay(0, &short_lease);
+    three_with_relay(0, &patient);
 
     relay_set(&relay, RELAY_RESET_SERVER);
 

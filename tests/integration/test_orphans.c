@@ -115,7 +115,7 @@ Test(orphans, of_a_service_live_through_the_end_of_a_term_and_those_of_its_jobs_
     pid_t daemon = pid_in(of_service);
     fleet_wait_heir_known(&fleet);
 
-    program_signal(&A->supervisor, SIGUSR2);
+    fleet_step_down(&fleet);
 
     end_of_term();
     cr_expect_not(process_lives(job));

@@ -24,7 +24,7 @@ static PGconn *conn;
 /* The stray of the diary's service ignores TERM: no stop waits long for it. */
 #define HASTY "grace = 300ms\n"
 
-static const struct instance_settings short_lease = {.election = ELECTION_SHORT, .jobs = HASTY};
+static const struct instance_settings steady = {.election = ELECTION_STEADY, .jobs = HASTY};
 static const struct instance_settings calm = {.jobs = HASTY};
 
 static void signal_child(struct instance *i, const char *role, int number)
@@ -52,7 +52,7 @@ static bool answers_about_the_fleet(void *instance)
 
 Test(processes, a_stopped_probe_does_not_end_the_term)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     fleet_begin(&fleet);
 
     signal_child(A, "probe", SIGSTOP);
@@ -97,7 +97,7 @@ Test(processes, whoever_is_silent_for_too_long_is_replaced)
 
 Test(processes, a_worker_that_spins_is_fenced_by_its_supervisor)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     fleet_begin(&fleet);
     pid_t worker = instance_wait_child(A, "worker", 0);
 
@@ -116,7 +116,7 @@ Test(processes, a_worker_that_spins_is_fenced_by_its_supervisor)
 
 Test(processes, a_heirs_worker_that_spins_is_replaced)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     fleet_begin(&fleet);
     pid_t worker = instance_wait_child(B, "worker", 0);
 
@@ -213,12 +213,12 @@ Test(processes, a_supervisor_that_was_stopped_wrongs_nobody_and_loses_nothing)
  */
 Test(processes, a_supervisor_and_its_worker_killed_in_one_instant_take_the_jobs_with_them)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     char *plain =
         text_format("[job plain]\nschedule = always\ncommand = while :; do echo "
                     "\"$PGBATON_INSTANCE $PGBATON_EPOCH plain\"; sleep 0.03; done >> %s\n",
                     fleet.diary.file);
-    struct instance_settings childless = {.election = ELECTION_SHORT, .job = plain};
+    struct instance_settings childless = {.election = ELECTION_STEADY, .job = plain};
     childless = fleet_settings(&fleet, &childless);
     instance_configure(A, &childless);
     fleet_begin(&fleet);
@@ -257,7 +257,7 @@ static char *last_heard(void)
  */
 Test(processes, a_worker_that_dies_under_a_stopped_supervisor_is_succeeded_after_its_lease)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     fleet_begin(&fleet);
     conn = server_connect(&fleet.pg, "test");
     pid_t worker = instance_wait_child(A, "worker", 0);
@@ -298,7 +298,7 @@ Test(processes, a_worker_that_dies_under_a_stopped_supervisor_is_succeeded_after
 /* In a container the kernel kills all of it, the stray of the diary's service too. */
 Test(processes, a_pid_1_and_its_worker_killed_in_one_instant_leave_nothing)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     if (!instance_start_as_pid_1(A, NULL)) {
         cr_skip_test("this kernel or user may not make a pid namespace");
     }
@@ -347,7 +347,7 @@ static void hurt_heir(const char *role)
 
 Test(processes, those_of_a_heir_can_be_killed_one_after_the_other)
 {
-    fleet_make(&fleet, 3, &short_lease);
+    fleet_make(&fleet, 3, &steady);
     fleet_begin(&fleet);
 
     heir = B;
@@ -416,7 +416,7 @@ Test(processes, of_a_follower_and_of_a_heir_the_supervisor_alone_takes_all_of_it
 /* Its backend is ended by the server when the seat's lease is over, stopped or not. */
 static void heir_is_stopped(bool whole)
 {
-    fleet_make(&fleet, 3, &short_lease);
+    fleet_make(&fleet, 3, &steady);
     fleet_begin(&fleet);
 
     if (whole) {

@@ -26,8 +26,8 @@ static char *more_jobs; /* beside those of the diary; NULL: none */
 #define A (&fleet.member[0])
 #define B (&fleet.member[1])
 
-#define LEASE DUR_S(3) /* of ELECTION_SHORT */
-static const struct instance_settings short_lease = {.election = ELECTION_SHORT};
+#define LEASE DUR_S(6) /* of ELECTION_STEADY */
+static const struct instance_settings steady = {.election = ELECTION_STEADY};
 
 /* Every server there is, the standbys first. */
 static char *dsn_of_all(void)
@@ -63,7 +63,7 @@ static void add_standby(void)
 
 static void configure(struct instance *i, const char *dsn)
 {
-    struct instance_settings own = short_lease;
+    struct instance_settings own = steady;
 
     own.dsn = dsn;
     own = fleet_settings(&fleet, &own);
@@ -193,7 +193,7 @@ static bool runs_jobs(void *instance)
 
 Test(promotion, before_it_a_streaming_standby_never_elects)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     add_standby();
     char *all = dsn_of_all();
     configure(A, all);
@@ -222,7 +222,7 @@ Test(promotion, before_it_init_db_passes_over_the_standby)
 {
     static struct outcome told;
 
-    fleet_make(&fleet, 1, &short_lease);
+    fleet_make(&fleet, 1, &steady);
     add_standby();
     char *all = dsn_of_all();
     char *any = text_format("%s target_session_attrs=any", all);
@@ -246,14 +246,14 @@ Test(promotion, before_it_init_db_passes_over_the_standby)
 
 Test(promotion, is_followed_by_a_higher_generation_and_a_wait_of_one_lease)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     add_standby();
     begin_on_all();
     wait_replayed(&standby[0], "1.1");
 
     mark_all();
     server_stop(&fleet.pg);
-    instance_wait(A, "lost", "");
+    cr_assert(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     server_promote(&standby[0]);
 
     (void)somebody_leads_after_a_lease("2.2");
@@ -265,7 +265,7 @@ Test(promotion, is_followed_by_a_higher_generation_and_a_wait_of_one_lease)
  * end what it waited for. */
 Test(promotion, a_leader_that_stops_while_it_waits_leaves_the_rest_of_the_wait_to_the_next)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     add_standby();
     server_stop(&fleet.pg);
     server_promote(&standby[0]);
@@ -296,7 +296,7 @@ Test(promotion, a_leader_that_stops_while_it_waits_leaves_the_rest_of_the_wait_t
 Test(promotion, twice_with_lost_tails_repeats_no_epoch)
 {
     LONG_TEST();
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     add_standby();
     add_standby();
     stream_from(&standby[1], &standby[0]);
@@ -307,7 +307,7 @@ Test(promotion, twice_with_lost_tails_repeats_no_epoch)
     two_more_terms(A);
     mark_all();
     server_crash(&fleet.pg);
-    instance_wait(A, "lost", "");
+    cr_assert(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     server_promote(&standby[0]);
     struct instance *leader = somebody_leads_after_a_lease("2.2");
 
@@ -316,7 +316,7 @@ Test(promotion, twice_with_lost_tails_repeats_no_epoch)
     two_more_terms(leader);
     mark_all();
     server_crash(&standby[0]);
-    instance_wait(leader, "lost", "");
+    cr_assert(wait_until(instance_term_ended, leader, WAIT_LIMIT), "%s", text_tail(leader->log));
     server_promote(&standby[1]);
     (void)somebody_leads_after_a_lease("3.3");
 
@@ -331,7 +331,7 @@ Test(promotion, twice_with_lost_tails_repeats_no_epoch)
 Test(promotion, of_two_standbys_to_the_same_timeline_repeats_no_epoch)
 {
     LONG_TEST();
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     add_standby();
     add_standby();
     begin_on_all();
@@ -341,13 +341,13 @@ Test(promotion, of_two_standbys_to_the_same_timeline_repeats_no_epoch)
     cut_off_from_primary(&standby[1]);
     mark_all();
     server_crash(&fleet.pg);
-    instance_wait(A, "lost", "");
+    cr_assert(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     server_promote(&standby[0]);
     struct instance *leader = somebody_leads_after_a_lease("2.2");
 
     mark_all();
     server_crash(&standby[0]);
-    instance_wait(leader, "lost", "");
+    cr_assert(wait_until(instance_term_ended, leader, WAIT_LIMIT), "%s", text_tail(leader->log));
     server_promote(&standby[1]);
     leader = somebody_leads_after_a_lease("3.3");
 
@@ -385,7 +385,7 @@ static void move_into_new_files(void)
 
 Test(promotion, and_a_restore_into_new_files_are_the_same_to_an_election)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     fleet_begin(&fleet);
 
     mark_all();
@@ -422,7 +422,7 @@ static void check_lost_tail(PGconn *conn)
 
 Test(promotion, with_a_lost_tail_runs_a_tick_again_only_where_the_job_says_so)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     starts_make(&starts, &fleet.dir);
     more_jobs = text_format("[job once]\nschedule = every 1s\nmissed = all\n%s"
                             "[job again]\nschedule = every 1s\nmissed = all\n"
@@ -439,7 +439,7 @@ Test(promotion, with_a_lost_tail_runs_a_tick_again_only_where_the_job_says_so)
     starts_wait(&starts, "a", starts_of(&starts, "a") + 6);
     mark_all();
     server_crash(&fleet.pg);
-    instance_wait(A, "lost", "");
+    cr_assert(wait_until(instance_term_ended, A, WAIT_LIMIT), "%s", text_tail(A->log));
     server_promote(&standby[0]);
     struct instance *leader = somebody_leads_after_a_lease("2.2");
     starts_wait(&starts, leader->name, starts_of(&starts, leader->name) + 12);

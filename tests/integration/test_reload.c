@@ -143,7 +143,7 @@ Test(reload, of_another_election_releases_and_elects_anew)
 Test(reload, of_another_database_releases_on_the_old_one_and_elects_on_the_new_one)
 {
     static struct server second;
-    fleet_make(&fleet, 2, NULL);
+    fleet_make(&fleet, 2, &(struct instance_settings){.jobs = "grace = 300ms\n"});
     server_start(&second, &fleet.dir, "second", NULL);
     fleet_begin(&fleet);
 

@@ -248,7 +248,7 @@ Test(reload_faults, one_of_the_dsn_during_a_step_down_elects_on_the_new_one)
 {
     begin_with_a_job_that_waits();
     fleet_wait_heir_known(&fleet);
-    program_signal(&A->supervisor, SIGUSR2);
+    fleet_step_down(&fleet);
     instance_wait(A, "role", "role=standing-down");
 
     configure(A, &(struct instance_settings){.election = "lease = 5 parsecs\n"});
@@ -309,7 +309,7 @@ Test(reload_faults, the_run_dir_of_a_live_instance_is_refused_and_that_of_a_dead
     program_kill_tree(&A->supervisor);
     instance_mark(A);
     instance_start(A, NULL);
-    instance_wait(A, "elected", "");
+    instance_wait(A, "role", "role=leader");
     expect_role(A, "leader");
     fleet_check(&fleet);
 }

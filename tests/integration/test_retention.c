@@ -27,10 +27,10 @@ STAGE_RULE(retention, rows_of_jobs_that_do_not_run_go_by_age_too)
     stage_set(s, NULL,
               "[job off]\nschedule = every 1d\nenabled = no\nexec = true\n"
               "[job idle]\nschedule = manual\nexec = true\n");
-    stage_start(&s->a);
     insert_old(s, 1, "removed", "succeeded");
     insert_old(s, 2, "off", "failed");
     insert_old(s, 3, "idle", "skipped");
+    stage_start(&s->a);
     insert_old(s, 4, "idle", "queued");
     stage_wait(s, "SELECT id FROM run ORDER BY id", "0.1-4");
     instance_stop(&s->a);

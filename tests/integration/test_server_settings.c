@@ -88,11 +88,12 @@ static size_t logged_of_ours(const char *log, const char *text)
 /*
  * A slice of 80 ms is not in the log, but on a loaded machine some may be late.
  * One that deadlock_timeout alone cuts off lasts 800 ms at the least: then all
- * of them are there, and none is shorter.
+ * of them are there, and none is shorter; of late ones there are few.
  */
 static bool slices_are_short(const char *log)
 {
     double shortest = 0;
+    size_t count = 0;
 
     for (const char *at = strstr(log, "duration: "); at != NULL;
          at = strstr(at + 1, "duration: ")) {
@@ -100,12 +101,13 @@ static bool slices_are_short(const char *log)
         char *line = text_format("%.*s", (int)strcspn(at, "\n"), at);
         bool is_slice = strstr(line, "pg_advisory_xact_lock") != NULL;
 
+        count += is_slice;
         if (is_slice && (shortest == 0 || length < shortest)) {
             shortest = length;
         }
         free(line);
     }
-    return shortest < 700;
+    return count < 3 || shortest < 700;
 }
 
 Test(settings, of_server_role_and_database_end_no_session_of_ours)
@@ -124,7 +126,7 @@ Test(settings, of_server_role_and_database_end_no_session_of_ours)
     char *before = our_sessions();
     char *early = text_read(fleet.pg.log);
 
-    diary_wait(&fleet.diary, "a", diary_lines(&fleet.diary, "a") + 100); /* 3 s at the least */
+    diary_wait(&fleet.diary, "a", diary_lines(&fleet.diary, "a") + 250); /* 3 s at the least */
 
     char *after = our_sessions();
     cr_expect_str_eq(after, before);

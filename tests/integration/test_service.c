@@ -198,7 +198,10 @@ Test(service, that_ignores_term_is_killed_within_stop_timeout)
 
     program_signal(&one.supervisor, SIGTERM);
 
-    cr_expect_eq(instance_wait_exit(&one), 128 + SIGKILL, "%s", text_tail(one.log));
+    /* 0: a busy machine left the keeper no time to say how CMD ended. */
+    int code = instance_wait_exit(&one);
+    cr_expect(code == 128 + SIGKILL || code == 0, "%d: %s", code, text_tail(one.log));
+    cr_expect_eq(instance_logged(&one, "service_killed", ""), 1, "%s", text_tail(one.log));
     cr_expect(program_wait_all(&one.supervisor, WAIT_LIMIT));
 }
 
@@ -241,14 +244,16 @@ Test(service, survives_the_fencing_of_a_worker)
     instance_wait(A, "elected", "");
     diary_wait(&fleet.diary, "a", 10);
     char *path = text_format("%s/service", fleet.dir.path);
+    struct seen seen = {.path = path, .text = "\n"};
+    cr_assert(wait_until(is_in_file, &seen, WAIT_LIMIT), "%s", text_tail(A->log));
     char *pid = text_read(path);
     pid_t keeper = instance_wait_child(A, "keeper", 0);
     pid_t below[16];
     size_t before = processes_below(keeper, below, 16);
 
+    instance_mark(A);
     cr_assert_eq(kill(instance_wait_child(A, "worker", 0), SIGKILL), 0);
     instance_wait(A, "fenced", "");
-    instance_mark(A);
     instance_wait(A, "elected", "");
 
     cr_expect(process_lives((pid_t)strtol(pid, NULL, 10)));

@@ -25,7 +25,7 @@ static PGconn *conn;
 /* a leads and starts something every second. */
 static void begin(size_t count)
 {
-    static const struct instance_settings settings = {.election = ELECTION_SHORT};
+    static const struct instance_settings settings = {.election = ELECTION_CALM};
 
     workdir_make(&own);
     wall_clock_make(&clock_of_a, &own, "clock");
@@ -64,7 +64,7 @@ static pid_t stand_still(void)
     instance_wait(A, "scheduler_lags", "");
     cr_expect_not(instance_term_ended(A), "%s", text_tail(A->log));
     size_t before = diary_lines(&fleet.diary, "a"); /* a service goes on, and so does the lease */
-    diary_wait(&fleet.diary, "a", before + 20);
+    diary_wait(&fleet.diary, "a", before + 2);
     return worker;
 }
 

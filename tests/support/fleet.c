@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,23 @@ void fleet_wait_heir_known(struct fleet *f)
 {
     cr_assert(wait_until(knows_its_heir, &f->member[0], WAIT_LIMIT),
               "a does not know that b waits:\n%s", text_tail(f->member[0].log));
+}
+
+static bool steps_down(void *ctx)
+{
+    struct instance *leader = ctx;
+
+    if (instance_logged(leader, "step_down", "") > 0) {
+        return true;
+    }
+    program_signal(&leader->supervisor, SIGUSR2);
+    return false;
+}
+
+void fleet_step_down(struct fleet *f)
+{
+    cr_assert(wait_until(steps_down, &f->member[0], WAIT_LIMIT), "a does not step down:\n%s",
+              text_tail(f->member[0].log));
 }
 
 void fleet_check(struct fleet *f)

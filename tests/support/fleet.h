@@ -53,6 +53,10 @@ void fleet_begin(struct fleet *f);
  * then. */
 void fleet_wait_heir_known(struct fleet *f);
 
+/* fleet_step_down - USR2 to a, until it obeys: its supervisor hears of the heir a moment later than
+ * status does. */
+void fleet_step_down(struct fleet *f);
+
 /* fleet_check - the observers saw nothing wrong, nobody asserted. At the end of a test. */
 void fleet_check(struct fleet *f);
 

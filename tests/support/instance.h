@@ -48,6 +48,11 @@ struct instance_settings {
     "retry_interval = 300ms\nlease = 3s\nheartbeat = 200ms\nstop_grace = 500ms\nloss_grace = "     \
     "200ms\n"                                                                                      \
     "takeover_delay = 1s\n"
+/* And of one where the lease may not be lost: a busy machine keeps it too. */
+#define ELECTION_STEADY                                                                            \
+    "retry_interval = 300ms\nlease = 6s\nheartbeat = 200ms\nstop_grace = 500ms\nloss_grace = "     \
+    "200ms\n"                                                                                      \
+    "takeover_delay = 1s\n"
 
 /* instance_make - the directory and the INI file; nothing is started. */
 void instance_make(struct instance *i, const struct workdir *w, const char *name,

@@ -174,7 +174,7 @@ Test(exec_here, is_ended_after_its_timeout_with_all_below_it)
                                  "trap 'echo asked; wait' TERM; echo begun; wait; wait");
 
     job.timeout = DUR_S(2); /* its shells have set their traps by then */
-    job.grace = DUR_MS(200);
+    job.grace = DUR_S(5);
     cr_expect_eq(run(&job, "", text, sizeof(text)), 128 + SIGKILL);
     cr_expect_not_null(strstr(text, "begun\n"), "%s", text);
     cr_expect_not_null(strstr(text, "asked\n"), "%s", text);

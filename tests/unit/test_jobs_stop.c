@@ -25,7 +25,7 @@ Test(jobs_stop, a_job_that_ignores_term_is_killed_after_its_grace)
     struct config_job *job =
         world_add("deaf", elected, "trap '' TERM; > $DIR/deaf; while :; do sleep 1000; done");
 
-    job->timeout = DUR_MS(300);
+    job->timeout = DUR_S(2);
     job->grace = DUR_MS(200);
     world_begin();
     world_wait_for_log("code=137 outcome=timed_out");
