@@ -18,7 +18,7 @@ static struct fleet fleet;
 #define B (&fleet.member[1])
 #define C (&fleet.member[2])
 
-static const struct instance_settings short_lease = {.election = ELECTION_SHORT};
+static const struct instance_settings steady = {.election = ELECTION_STEADY};
 /* What is given up after some of them is given up soon, and a busy machine keeps it all the same.
  */
 static const struct instance_settings brief_lease = {
@@ -53,7 +53,7 @@ Test(heir, once_it_leads_its_lock_session_is_never_but_idle)
 {
     struct silence s;
 
-    fleet_make(&fleet, 1, &short_lease);
+    fleet_make(&fleet, 1, &steady);
     fleet_begin(&fleet);
     s.conn = server_connect(&fleet.pg, "dba");
     (void)snprintf(s.sql, sizeof(s.sql),
@@ -130,7 +130,7 @@ static bool has_key(void *ctx)
 /* Its supervisor misses the answers, and ends it. */
 Test(heir, whose_worker_is_stopped_is_fenced_though_the_key_was_granted_to_it)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     fleet_begin(&fleet);
     PGconn *conn = server_connect(&fleet.pg, "dba");
 
@@ -152,7 +152,7 @@ Test(heir, whose_worker_is_stopped_is_fenced_though_the_key_was_granted_to_it)
  */
 Test(heir, a_grant_that_is_read_a_lease_late_is_not_believed)
 {
-    fleet_make(&fleet, 2, &short_lease);
+    fleet_make(&fleet, 2, &steady);
     fleet_begin(&fleet);
     PGconn *conn = server_connect(&fleet.pg, "dba");
     struct of_key key = {.conn = conn};
@@ -248,7 +248,7 @@ static bool says_no_more_of_it(void *ctx)
 
 Test(heir, an_epoch_that_nobody_counted_up_to_is_named)
 {
-    fleet_make(&fleet, 1, &short_lease);
+    fleet_make(&fleet, 1, &steady);
     fleet_begin(&fleet);
     instance_stop(A);
     PGconn *conn = server_connect(&fleet.pg, "dba");
