@@ -48,7 +48,7 @@ static void begin_on(const char *election, const char *more_jobs, struct relay *
 
 static void begin(const char *more_jobs)
 {
-    begin_on(ELECTION_CALM, more_jobs, NULL);
+    begin_on(ELECTION_STEADY, more_jobs, NULL);
 }
 
 static void stop_all_and_check_starts(void)
