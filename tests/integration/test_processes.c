@@ -56,7 +56,8 @@ Test(processes, a_stopped_probe_does_not_end_the_term)
     fleet_begin(&fleet);
 
     signal_child(A, "probe", SIGSTOP);
-    goes_on(200); /* a lease and more */
+    diary_wait_for(&fleet.diary, "a", DUR_S(7)); /* a lease and more */
+    goes_on(0);
     signal_child(A, "probe", SIGCONT);
 
     cr_expect(wait_until(answers_about_the_fleet, A, WAIT_LIMIT), "%s", text_tail(A->log));
@@ -151,7 +152,7 @@ Test(processes, a_worker_is_not_killed_for_what_its_stopped_supervisor_did_not_r
 
     program_signal(&A->supervisor, SIGSTOP);
     instance_wait(A, "message_not_sent", "RENEWED");
-    goes_on(250); /* a lease and more */
+    diary_wait_for(&fleet.diary, "a", DUR_S(4)); /* a lease and more */
     program_signal(&A->supervisor, SIGCONT);
 
     goes_on(50);

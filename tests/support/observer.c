@@ -77,6 +77,13 @@ void diary_wait(const struct diary *d, const char *instance, size_t more_than)
               instance, text_tail(d->file));
 }
 
+void diary_wait_for(const struct diary *d, const char *instance, dur_ns length)
+{
+    for (mono_ns until = clock_now() + length; clock_now() < until;) {
+        diary_wait(d, instance, diary_lines(d, instance) + 10);
+    }
+}
+
 struct entry {
     char instance[64];
     uint64_t generation;

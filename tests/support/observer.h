@@ -34,6 +34,9 @@ void diary_make(struct diary *d, const struct workdir *w);
 size_t diary_lines(const struct diary *d, const char *instance);
 void diary_wait(const struct diary *d, const char *instance, size_t more_than);
 
+/* diary_wait_for - the instance writes on, without a pause, for that long at the least. */
+void diary_wait_for(const struct diary *d, const char *instance, dur_ns length);
+
 /* diary_terms - how many different terms have written. */
 size_t diary_terms(const struct diary *d);
 

@@ -167,13 +167,19 @@ void server_resume(struct server *s)
     cr_assert(starts(s), "the server did not start: %s", text_tail(s->log));
 }
 
-static void set_port(const struct server *s)
+static void append_settings(const struct server *s, const char *settings)
 {
     char conf[200];
-    char *port = text_format("port = %u\n", s->port);
 
     (void)snprintf(conf, sizeof conf, "%s/postgresql.conf", s->data);
-    text_append(conf, port);
+    text_append(conf, settings);
+}
+
+static void set_port(const struct server *s)
+{
+    char *port = text_format("port = %u\n", s->port);
+
+    append_settings(s, port);
     free(port);
 }
 
@@ -209,12 +215,10 @@ static void server_place(struct server *s, const struct workdir *w, const char *
 
 static void configure(const struct server *s, const char *settings)
 {
-    char conf[200];
     char *own = text_format("unix_socket_directories = '%s'\n%s\n", s->dir,
                             settings == NULL ? "" : settings);
 
-    (void)snprintf(conf, sizeof conf, "%s/postgresql.conf", s->data);
-    text_append(conf, own);
+    append_settings(s, own);
     free(own);
     set_port(s);
 }
@@ -317,11 +321,9 @@ void server_crash(struct server *s)
 
 void server_reload(struct server *s, const char *settings)
 {
-    char conf[200];
     PGconn *conn = server_connect(s, "reload");
 
-    (void)snprintf(conf, sizeof conf, "%s/postgresql.conf", s->data);
-    text_append(conf, settings);
+    append_settings(s, settings);
     server_do(conn, "SELECT pg_reload_conf()");
     PQfinish(conn);
 }
