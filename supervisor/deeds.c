@@ -153,6 +153,7 @@ static void close_lock(struct supervisor *s)
     if (s->lock_fd != -1) {
         (void)close(s->lock_fd);
         s->lock_fd = -1;
+        s->handed_over_at = clock_now();
     }
 }
 
@@ -216,7 +217,8 @@ static void do_election_action(struct supervisor *s, enum election_action action
         reload_carry_on(s);
         return;
     case ELECTION_GONE:
-        deeds_shutdown(s, SHUTDOWN_RELEASED);
+        deeds_shutdown(s, clock_now() < s->handed_over_at + SHUTDOWN_REST ? SHUTDOWN_HANDED_OVER
+                                                                          : SHUTDOWN_RELEASED);
         return;
     case ELECTION_ACTION_COUNT:
         break;

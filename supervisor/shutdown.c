@@ -62,9 +62,20 @@ static void climb_to(struct shutdown *s, enum shutdown_rung rung, struct shutdow
     assert(!"no such rung");
 }
 
-/* Has what this rung waits for happened? */
-static bool is_done(const struct shutdown *s)
+/* There is nothing left to wait for but the rest. */
+static bool rests(const struct shutdown *s)
 {
+    bool before_children = s->rung == SHUTDOWN_RELEASE || s->rung == SHUTDOWN_SERVICE;
+
+    return before_children && s->released && !s->has_service && !s->at_once;
+}
+
+/* Has what this rung waits for happened? */
+static bool is_done(const struct shutdown *s, mono_ns now)
+{
+    if (rests(s) && now < s->rest_until) {
+        return false;
+    }
     switch (s->rung) {
     case SHUTDOWN_NOT:
         return false;
@@ -97,7 +108,7 @@ static enum shutdown_rung rung_after(const struct shutdown *s)
 static void climb(struct shutdown *s, mono_ns now, struct shutdown_actions *out)
 {
     while (s->rung != SHUTDOWN_NOT && s->rung != SHUTDOWN_DONE &&
-           (is_done(s) || now >= s->deadline)) {
+           (is_done(s, now) || now >= s->deadline)) {
         if (s->rung == SHUTDOWN_SERVICE && s->has_service) {
             act(out, SHUTDOWN_DO_KILL_SERVICE);
         }
@@ -184,6 +195,10 @@ void shutdown_step(struct shutdown *s, const struct shutdown_event *event,
             hurry(s, event->now, ret_actions);
         }
         break;
+    case SHUTDOWN_HANDED_OVER:
+        s->released = true;
+        s->rest_until = event->now + SHUTDOWN_REST;
+        break;
     case SHUTDOWN_RELEASED:
         s->released = true;
         break;
@@ -202,7 +217,7 @@ void shutdown_step(struct shutdown *s, const struct shutdown_event *event,
 
 mono_ns shutdown_wake_at(const struct shutdown *s)
 {
-    return s->deadline;
+    return rests(s) && s->rest_until < s->deadline ? s->rest_until : s->deadline;
 }
 
 const char *shutdown_rung_name(enum shutdown_rung rung)

@@ -21,6 +21,13 @@
 #define SHUTDOWN_TAIL DUR_S(1)
 
 /*
+ * After a hand-over nothing else is ended for so long: the ends of four processes and of their
+ * sessions cost the machine and the server several milliseconds each, just when the next leader
+ * opens its term and starts its first jobs.
+ */
+#define SHUTDOWN_REST DUR_MS(100)
+
+/*
  * NOT: the instance runs.
  * RELEASE: jobs drain, the term is stamped, the key given up. Not known:
  * whether anything is still held.
@@ -45,6 +52,7 @@ enum shutdown_event_type {
     SHUTDOWN_ASKED,         /* TERM, INT, `pgbaton stop`, the service ended, … */
     SHUTDOWN_ASKED_AT_ONCE, /* QUIT */
     SHUTDOWN_RELEASED,      /* the election says that nothing is held */
+    SHUTDOWN_HANDED_OVER,   /* the same, and the key was given up just now */
     SHUTDOWN_SERVICE_ENDED, /* CMD ended */
     SHUTDOWN_CHILDREN_GONE, /* every child is reaped */
     SHUTDOWN_EVENT_COUNT,
@@ -79,10 +87,11 @@ struct shutdown {
     bool released;
     bool has_service; /* CMD runs, or may */
     bool children_gone;
-    mono_ns ends_at;  /* all of it */
-    mono_ns deadline; /* of the present rung; MONO_NEVER: not stopping */
-    dur_ns tail;      /* of the time until then, for what comes after the jobs */
-    dur_ns timeout;   /* stop_timeout */
+    mono_ns ends_at;    /* all of it */
+    mono_ns deadline;   /* of the present rung; MONO_NEVER: not stopping */
+    mono_ns rest_until; /* no child is stopped before; 0: there was no hand-over */
+    dur_ns tail;        /* of the time until then, for what comes after the jobs */
+    dur_ns timeout;     /* stop_timeout */
 };
 
 /* What a graceful release may take, from the order on (CONTRACT.md, Signals). */

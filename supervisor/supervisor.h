@@ -79,8 +79,9 @@ struct supervisor {
     wall_ns role_since;
     struct message_seat seat;       /* where to campaign */
     struct message_elected elected; /* what our worker said last when it was elected */
-    struct epoch seen; /* the latest epoch of this election that this instance has seen */
-    int lock_fd;       /* duplicate of the lock socket, or -1 */
+    struct epoch seen;      /* the latest epoch of this election that this instance has seen */
+    int lock_fd;            /* duplicate of the lock socket, or -1 */
+    mono_ns handed_over_at; /* it was closed then; 0: there was none */
     uint64_t elections;
     struct board_failure term_failure;
     bool heir_waits; /* another instance holds the seat, by the probe's last word */

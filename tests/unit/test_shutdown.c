@@ -80,6 +80,60 @@ Test(shutdown, has_no_rung_for_a_service_that_is_not_there)
     cr_expect_not(has(&a, SHUTDOWN_DO_SIGNAL_SERVICE));
 }
 
+/* The next leader has the machine for itself: neither processes nor sessions end meanwhile. */
+Test(shutdown, lets_the_next_leader_begin_before_the_children_stop)
+{
+    struct shutdown s;
+
+    shutdown_init(&s, TIMEOUT, false);
+    feed(&s, SHUTDOWN_ASKED, T0);
+    struct shutdown_actions a = feed(&s, SHUTDOWN_HANDED_OVER, T0 + 1);
+    cr_expect_eq(a.count, 0);
+    cr_expect_eq(shutdown_wake_at(&s), T0 + 1 + SHUTDOWN_REST);
+    a = feed(&s, SHUTDOWN_TICK, T0 + SHUTDOWN_REST);
+    cr_expect_eq(a.count, 0);
+    a = feed(&s, SHUTDOWN_TICK, T0 + 1 + SHUTDOWN_REST);
+    cr_expect(has(&a, SHUTDOWN_DO_STOP));
+}
+
+/* What the service does with its time is its own: it is told at once. */
+Test(shutdown, keeps_no_service_waiting_for_the_next_leader)
+{
+    struct shutdown s;
+
+    shutdown_init(&s, TIMEOUT, true);
+    feed(&s, SHUTDOWN_ASKED, T0);
+    struct shutdown_actions a = feed(&s, SHUTDOWN_HANDED_OVER, T0);
+    cr_expect(has(&a, SHUTDOWN_DO_SIGNAL_SERVICE));
+    a = feed(&s, SHUTDOWN_SERVICE_ENDED, T0 + 1);
+    cr_expect_eq(a.count, 0);
+    cr_expect_eq(shutdown_wake_at(&s), T0 + SHUTDOWN_REST);
+    a = feed(&s, SHUTDOWN_TICK, T0 + SHUTDOWN_REST);
+    cr_expect(has(&a, SHUTDOWN_DO_STOP));
+    cr_expect_not(has(&a, SHUTDOWN_DO_KILL_SERVICE));
+}
+
+Test(shutdown, in_a_hurry_waits_for_no_next_leader)
+{
+    struct shutdown s;
+
+    shutdown_init(&s, TIMEOUT, false);
+    feed(&s, SHUTDOWN_ASKED_AT_ONCE, T0);
+    struct shutdown_actions a = feed(&s, SHUTDOWN_HANDED_OVER, T0);
+    cr_expect(has(&a, SHUTDOWN_DO_STOP));
+
+    shutdown_init(&s, TIMEOUT, false);
+    feed(&s, SHUTDOWN_ASKED, T0);
+    feed(&s, SHUTDOWN_HANDED_OVER, T0);
+    a = feed(&s, SHUTDOWN_ASKED, T0 + 1);
+    cr_expect(has(&a, SHUTDOWN_DO_STOP), "the second time is at once");
+
+    shutdown_init(&s, DUR_MS(20), false);
+    feed(&s, SHUTDOWN_ASKED, T0);
+    feed(&s, SHUTDOWN_HANDED_OVER, T0);
+    cr_expect_lt(shutdown_wake_at(&s), T0 + DUR_MS(20), "stop_timeout is over before");
+}
+
 /* Nothing answers: every rung ends by its deadline, and all of it in time, for any stop_timeout. */
 Test(shutdown, is_over_in_time_even_if_nothing_answers)
 {

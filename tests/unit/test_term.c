@@ -122,11 +122,9 @@ static void end(void)
 Test(term, of_a_file_is_opened_looked_at_and_stamped)
 {
     begin_after(&clean);
-    run_until(1);
+    run_until(2);
     cr_expect_eq(world.opened.number, 8);
     cr_expect_not(in_file().ended);
-    term_look(world.term);
-    run_until(2);
     cr_expect_eq(world.takeover.wait, 0);
     term_stamp(world.term, "released", "stop", true);
     run_until(3);
@@ -135,21 +133,9 @@ Test(term, of_a_file_is_opened_looked_at_and_stamped)
 }
 
 /* The file has room for one term: ours took the place of one whose jobs may still be dying. */
-Test(term, that_is_given_up_before_it_looked_hides_no_unclean_end)
-{
-    begin_after(&unclean);
-    run_until(1);
-    term_stamp(world.term, "released", "stop", true);
-    run_until(2);
-    cr_expect_not(in_file().ended);
-    end();
-}
-
 Test(term, that_is_given_up_within_its_wait_hides_no_unclean_end)
 {
     begin_after(&unclean);
-    run_until(1);
-    term_look(world.term);
     run_until(2);
     cr_expect_eq(world.takeover.wait, DUR_S(2));
     term_stamp(world.term, "released", "stop", true);
@@ -164,11 +150,11 @@ Test(term, of_a_key_that_is_gone_is_not_written_over_that_of_another)
     struct lock_term other = unclean;
 
     begin_after(NULL);
-    run_until(1);
+    run_until(2);
     other.epoch.number = 9;
     cr_assert_eq(lock_term_write(world.cfg->database.dsn, &other), 0);
     term_stamp(world.term, "released", "session_ended", false);
-    run_until(2);
+    run_until(3);
     cr_expect_eq(in_file().epoch.number, 9);
     end();
 }

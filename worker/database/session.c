@@ -8,6 +8,11 @@
 #include "common/trim.h"
 #include "worker/database/session_private.h"
 
+#define RETIRED_FOR DUR_MS(100)
+
+/* Nobody else has them: what ends before their time is over must still close them. */
+static struct session *retired;
+
 static void next_candidate(struct session *s);
 
 /* session_close() may be called from any callback: what is freed is freed at the end of the
@@ -47,6 +52,7 @@ static void forget_question(struct session *s)
 {
     PQclear(s->question.result);
     s->question = (struct question){0};
+    s->behind = (struct question){0};
 }
 
 /* Losing is told once, and never from inside a call: the caller may be anywhere. */
@@ -150,14 +156,21 @@ static bool flush(struct session *s)
     return true;
 }
 
+static void limit_question(struct session *s)
+{
+    if (s->question.limit > 0) {
+        timer_arm(&s->timer, clock_now() + s->question.limit);
+    }
+}
+
 void session_question_sent(struct session *s, int sent)
 {
     if (sent == 0) {
         connection_lost(s);
         return;
     }
-    if (s->question.limit > 0) {
-        timer_arm(&s->timer, clock_now() + s->question.limit);
+    if (s->behind.on_answer == NULL) {
+        limit_question(s);
     }
     (void)flush(s);
 }
@@ -280,10 +293,12 @@ static void answered(struct session *s)
 {
     struct question q = s->question;
 
-    s->question = (struct question){0};
+    s->question = s->behind;
+    s->behind = (struct question){0};
     s->notice[0] = '\0'; /* it belonged to this answer: a farewell comes after the last one */
     if (q.limit > 0) {
         timer_arm(&s->timer, MONO_NEVER);
+        limit_question(s);
     }
     q.on_answer(q.ctx, q.result);
     PQclear(q.result);
@@ -318,12 +333,17 @@ static void take_results(struct session *s)
         if (result != NULL) {
             keep_result(&s->question, result);
         }
-        if (over && s->question.pipelined && PQexitPipelineMode(s->conn) == 0) {
+        if (!over) {
+            continue;
+        }
+        bool more = s->behind.on_answer != NULL;
+
+        if (s->question.pipelined && !more && PQexitPipelineMode(s->conn) == 0) {
             connection_lost(s);
             return;
         }
-        if (over) {
-            answered(s);
+        answered(s);
+        if (!more || s->closed || s->state != STATE_READY) {
             return;
         }
     }
@@ -413,6 +433,9 @@ static void on_timer(void *ctx)
         break;
     case STATE_TAKEN_OVER:
         break;
+    case STATE_RETIRED:
+        session_close(s);
+        break;
     case STATE_FAILED:
         s->events.on_failed(s->events.ctx, s->failure, s->text);
         break;
@@ -465,6 +488,16 @@ free_session:
     return NULL;
 }
 
+static void forget_retired(const struct session *s)
+{
+    struct session **link = &retired;
+
+    while (*link != s) {
+        link = &(*link)->next_retired;
+    }
+    *link = s->next_retired;
+}
+
 void session_close(struct session *s)
 {
     if (s == NULL) {
@@ -472,12 +505,36 @@ void session_close(struct session *s)
     }
     assert(!s->closed);
     s->closed = true;
+    if (s->state == STATE_RETIRED) {
+        forget_retired(s);
+    }
     drop_connection(s);
     timer_release(&s->timer);
     address_list_release(&s->names);
     address_list_release(&s->candidates);
     if (s->callbacks == 0) {
         free(s);
+    }
+}
+
+void session_retire(struct session *s)
+{
+    if (s == NULL || session_is_asking(s) ||
+        (s->state != STATE_READY && s->state != STATE_TAKEN_OVER)) {
+        session_close(s);
+        return;
+    }
+    ev_io_stop(s->loop, &s->io);
+    s->state = STATE_RETIRED;
+    s->next_retired = retired;
+    retired = s;
+    timer_arm(&s->timer, clock_now() + RETIRED_FOR);
+}
+
+void session_close_retired(void)
+{
+    while (retired != NULL) {
+        session_close(retired);
     }
 }
 

@@ -91,6 +91,14 @@ void session_ask_prepared(struct session *s, const char *statement, int count,
 void session_ask_within(struct session *s, dur_ns statement_limit, const char *sql, int count,
                         const char *const *values, dur_ns limit,
                         void (*on_answer)(void *ctx, PGresult *result), void *ctx);
+/*
+ * session_ask_pipelined - session_ask() for one statement without parameters, which may be asked
+ * while one other that was asked so is not answered yet. The server carries them out one after the
+ * other without waiting for us in between, each in a transaction of its own, whatever becomes of
+ * the one before. The limit counts from the answer to that.
+ */
+void session_ask_pipelined(struct session *s, const char *sql, dur_ns limit,
+                           void (*on_answer)(void *ctx, PGresult *result), void *ctx);
 bool session_is_asking(const struct session *s);
 
 /*
@@ -119,5 +127,14 @@ struct session_name session_application_name(const struct config *cfg, const cha
 
 /* session_close - close the connection and free. Takes NULL. Sends Terminate; never waits. */
 void session_close(struct session *s);
+
+/*
+ * session_retire - session_close(), a tenth of a second from now, where the session is ready and
+ * nothing is outstanding on it: the end of a backend takes several milliseconds of the server's
+ * time, which the next leader is to have first. Nothing is reported of it any more. Not for a
+ * session that may hold what others wait for. session_close_retired - all that were retired, now.
+ */
+void session_retire(struct session *s);
+void session_close_retired(void);
 
 #endif

@@ -5,15 +5,20 @@
 #include "worker/database/session_private.h"
 
 /* False: nothing can be sent any more, and on_failed is on its way. */
-static bool may_ask(const struct session *s, dur_ns limit)
+static bool can_send(const struct session *s, dur_ns limit)
 {
     assert(limit > 0);
-    assert(!session_is_asking(s));
     if (s->state == STATE_FAILED) {
         return false;
     }
     assert(s->state == STATE_READY);
     return true;
+}
+
+static bool may_ask(const struct session *s, dur_ns limit)
+{
+    assert(!session_is_asking(s));
+    return can_send(s, limit);
 }
 
 void session_ask(struct session *s, const char *sql, int count, const char *const *values,
@@ -79,4 +84,21 @@ void session_heartbeat(struct session *s, dur_ns limit,
     s->question =
         (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit, .pipelined = true};
     session_question_sent(s, PQenterPipelineMode(s->conn) == 1 && PQpipelineSync(s->conn) == 1);
+}
+
+void session_ask_pipelined(struct session *s, const char *sql, dur_ns limit,
+                           void (*on_answer)(void *ctx, PGresult *result), void *ctx)
+{
+    struct question *q = session_is_asking(s) ? &s->behind : &s->question;
+
+    if (!can_send(s, limit)) {
+        return;
+    }
+    assert(q->on_answer == NULL);
+    assert(q == &s->question || s->question.pipelined);
+    *q = (struct question){.on_answer = on_answer, .ctx = ctx, .limit = limit, .pipelined = true};
+    session_question_sent(s,
+                          PQenterPipelineMode(s->conn) == 1 &&
+                              PQsendQueryParams(s->conn, sql, 0, NULL, NULL, NULL, NULL, 0) == 1 &&
+                              PQpipelineSync(s->conn) == 1);
 }

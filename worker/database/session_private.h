@@ -23,6 +23,7 @@ enum session_state {
     STATE_READY,
     STATE_TAKEN_OVER, /* somebody else reads from the socket */
     STATE_FAILED,     /* on_failed is due, or was called */
+    STATE_RETIRED,    /* its owner has let it go; the timer closes it */
 };
 
 struct question {
@@ -51,6 +52,7 @@ struct session {
     struct address_list candidates; /* the addresses of the name before it */
     size_t at;                      /* the candidate that is tried, or in use */
     struct question question;
+    struct question behind; /* asked before the answer to question: pipelined, both */
     unsigned identity_try;
 
     bool all_refused; /* no candidate merely failed to connect */
@@ -64,6 +66,7 @@ struct session {
     unsigned
         callbacks; /* how deep we are in our own watchers: session_close() waits for their end */
     bool closed;
+    struct session *next_retired;
 };
 
 /* session_set_up - connected: check the server, pin the settings, identify it; ends with
@@ -75,8 +78,8 @@ void session_set_up(struct session *s);
 void session_set_up_ask(struct session *s, const char *sql,
                         void (*on_answer)(void *ctx, PGresult *result));
 void session_is_set_up(struct session *s);
-/* session_question_sent - s->question was given to libpq; 0: libpq did not take it, and the
- * connection is lost. */
+/* session_question_sent - s->question, or the one behind it, was given to libpq; 0: libpq did not
+ * take it, and the connection is lost. */
 void session_question_sent(struct session *s, int sent);
 void session_candidate_failed(struct session *s, const char *text);
 void session_candidate_refused(struct session *s, const char *text); /* it must not be used */

@@ -7,6 +7,7 @@
 
 #include "common/budget.h"
 #include "common/log.h"
+#include "worker/database/session.h"
 #include "worker/leader/leader_private.h"
 
 /*
@@ -165,6 +166,7 @@ void leader_release(struct leader *l)
 {
     leader_close_lock(l);
     leader_close_term(l);
+    session_close_retired();
     timer_release(&l->tick);
     if (jobs_idle(l->jobs)) { /* else the supervisor kills what is left */
         jobs_free(l->jobs);

@@ -275,12 +275,6 @@ static void begin_term(struct leader *l)
     term_begin(l->term, l->lock->backend_pid, l->lock->options.server);
 }
 
-static void prove(struct leader *l)
-{
-    lock_beat(l->lock);
-    term_look(l->term);
-}
-
 static void begin_jobs(struct leader *l)
 {
     jobs_server(l->jobs, &l->order.address);
@@ -297,7 +291,7 @@ void leader_carry_out(struct leader *l, enum turn_action action)
         begin_term(l);
         return;
     case TURN_PROVE:
-        prove(l);
+        lock_beat(l->lock);
         return;
     case TURN_SEND_ELECTED:
         send_elected(l);

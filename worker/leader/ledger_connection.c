@@ -23,6 +23,13 @@
     "ON me.application_name = a.application_name AND me.pid <> a.pid "                             \
     "WHERE me.pid = pg_backend_pid() AND a.pid = $1"
 
+enum { ASKED_MAX = 2 }; /* a session takes no more */
+
+struct asked {
+    enum ledger_asker asker;
+    void (*on_answer)(void *ctx, PGresult *result); /* NULL: nobody waits */
+};
+
 struct ledger_connection {
     struct ev_loop *loop;
     const struct config *config;
@@ -35,9 +42,8 @@ struct ledger_connection {
     int abandoned;   /* the backend of the last one that was ready before it; 0: none, or gone */
     bool retrying;   /* the timer stands for the next attempt */
     bool handling;   /* an event or an answer: whoever is next waits for its end */
-    bool asking;
-    enum ledger_asker asker;
-    void (*on_answer)(void *ctx, PGresult *result); /* of what is asked; NULL: nobody waits */
+    struct asked asked[ASKED_MAX]; /* and not answered, in that order */
+    unsigned asked_count;
     struct timer timer;
     struct backoff backoff;
     struct prng random;
@@ -48,7 +54,7 @@ void ledger_connection_proceed(struct ledger_connection *c)
     if (c->handling) {
         return;
     }
-    for (int who = 0; who < LEDGER_ASKER_COUNT && c->ready && !c->asking; who++) {
+    for (int who = 0; who < LEDGER_ASKER_COUNT && c->ready && c->asked_count == 0; who++) {
         if (c->askers[who].on_turn != NULL) {
             c->askers[who].on_turn(c->askers[who].ctx);
         }
@@ -59,11 +65,14 @@ static void on_answer(void *ctx, PGresult *result)
 {
     struct ledger_connection *c = ctx;
 
-    assert(c->asking);
-    c->asking = false;
+    assert(c->asked_count > 0);
+    struct asked first = c->asked[0];
+
+    c->asked[0] = c->asked[1];
+    c->asked_count--;
     c->handling = true;
-    if (c->on_answer != NULL) {
-        c->on_answer(c->askers[c->asker].ctx, result);
+    if (first.on_answer != NULL) {
+        first.on_answer(c->askers[first.asker].ctx, result);
     }
     c->handling = false;
     ledger_connection_proceed(c);
@@ -73,11 +82,12 @@ void ledger_connection_ask(struct ledger_connection *c, enum ledger_asker who,
                            const struct ledger_question *question)
 {
     assert(c->ready);
-    assert(!c->asking);
-    c->asking = true;
-    c->asker = who;
-    c->on_answer = question->on_answer;
-    if (question->prepared) {
+    assert(c->asked_count == 0 || (question->pipelined && c->asked_count < ASKED_MAX));
+    c->asked[c->asked_count++] = (struct asked){.asker = who, .on_answer = question->on_answer};
+    if (question->pipelined) {
+        assert(question->count == 0 && !question->prepared);
+        session_ask_pipelined(c->session, question->sql, ANSWER_LIMIT, on_answer, c);
+    } else if (question->prepared) {
         session_ask_prepared(c->session, question->sql, question->count, question->values,
                              question->lengths, ANSWER_LIMIT, on_answer, c);
     } else {
@@ -151,7 +161,7 @@ static void on_failed(void *ctx, enum session_failure why, const char *text)
         c->abandoned = c->backend_pid;
     }
     c->ready = false;
-    c->asking = false;
+    c->asked_count = 0;
     session_close(c->session);
     c->session = NULL;
     if (c->backoff.failures == 0) { /* once; the attempts that follow say the same */
@@ -222,8 +232,10 @@ void ledger_connection_attach(struct ledger_connection *c, enum ledger_asker who
 void ledger_connection_detach(struct ledger_connection *c, enum ledger_asker who)
 {
     c->askers[who] = (struct ledger_connection_events){0};
-    if (c->asking && c->asker == who) {
-        c->on_answer = NULL;
+    for (unsigned i = 0; i < c->asked_count; i++) {
+        if (c->asked[i].asker == who) {
+            c->asked[i].on_answer = NULL;
+        }
     }
 }
 
@@ -245,7 +257,7 @@ void ledger_connection_close(struct ledger_connection *c)
         return;
     }
     assert(!c->handling);
-    session_close(c->session);
+    session_retire(c->session); /* its term is over, another's begins */
     timer_release(&c->timer);
     free(c);
 }

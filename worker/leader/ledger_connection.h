@@ -38,8 +38,9 @@ struct ledger_connection_events {
 
 struct ledger_question {
     const char *sql;
-    bool prepared; /* sql is the name of a statement that was prepared in this session */
-    int count;     /* of its parameters; without any, sql may be several statements */
+    bool prepared;  /* sql is the name of a statement that was prepared in this session */
+    bool pipelined; /* without parameters: another such question may be asked before its answer */
+    int count;      /* of its parameters; without any, sql may be several statements */
     const char *const *values;
     const int *lengths; /* NULL: the parameters are text; else binary. Prepared ones only. */
     void (*on_answer)(void *ctx, PGresult *result);
@@ -65,8 +66,9 @@ struct session *ledger_connection_session(const struct ledger_connection *c);
  * question is outstanding, or an answer is handled: then it follows. */
 void ledger_connection_proceed(struct ledger_connection *c);
 
-/* ledger_connection_ask - only in on_turn, or from the handler of an answer to go on with the same.
- * The question, and what it points to, may go once this returns. */
+/* ledger_connection_ask - only in on_turn, or from the handler of an answer to go on with the same;
+ * nothing else may be outstanding, but one that is pipelined before one that is. The question, and
+ * what it points to, may go once this returns. */
 void ledger_connection_ask(struct ledger_connection *c, enum ledger_asker who,
                            const struct ledger_question *question);
 

@@ -41,7 +41,8 @@ enum step {
 struct lock_session {
     struct lock lock;
     enum step step;
-    bool polls; /* where a slice cannot be waited for */
+    bool polls;    /* where a slice cannot be waited for */
+    bool unlocked; /* the server has said that the key is free */
     struct session *session;
     struct lease lease;
     enum lease_phase reported;
@@ -398,7 +399,11 @@ static void released(struct lock_session *s)
     s->step = STEP_ENDED;
     stop_watching(s);
     s->lock.fd = -1;
-    session_close(s->session);
+    if (s->unlocked) {
+        session_retire(s->session);
+    } else { /* nobody knows: this frees the key */
+        session_close(s->session);
+    }
     s->session = NULL;
     s->lock.events.on_released(s->lock.events.ctx);
 }
@@ -437,6 +442,8 @@ static void unlocking_readable(struct lock_session *s)
     while (good && !PQisBusy(connection)) {
         PGresult *result = PQgetResult(connection);
         good = result != NULL;
+        s->unlocked = s->unlocked || (good && PQresultStatus(result) == PGRES_TUPLES_OK &&
+                                      strcmp(PQgetvalue(result, 0, 0), "t") == 0);
         PQclear(result);
     }
     if (!good) { /* answered, or ended: either way the key is free once this is closed */

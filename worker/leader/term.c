@@ -51,11 +51,6 @@ void term_begin(struct term *t, int lock_pid, struct server_identity server)
     t->kind->begin(t);
 }
 
-void term_look(struct term *t)
-{
-    t->kind->look(t);
-}
-
 void term_announce(struct term *t)
 {
     t->kind->announce(t);

@@ -34,6 +34,8 @@ struct term_events {
     void (*on_failed)(void *ctx, const char *text);
     /* Other transactions hold the election's row; it goes on being tried. */
     void (*on_blocked)(void *ctx, int ledger_pid);
+    /* After on_opened: what do the terms before ask for? Read by a statement after the commit;
+     * where that cannot be had, the answer is one full lease. */
     void (*on_looked)(void *ctx, struct takeover takeover);
     void (*on_stamped)(void *ctx); /* or it cannot be */
     void *ctx;
@@ -42,7 +44,6 @@ struct term_events {
 struct term;
 struct term_kind {
     void (*begin)(struct term *t);
-    void (*look)(struct term *t);
     void (*announce)(struct term *t);
     void (*stamp)(struct term *t);
     void (*jobs)(struct term *t);  /* NULL: there is nobody to tell */
@@ -68,13 +69,9 @@ struct term {
 struct term *term_open(struct ev_loop *loop, const struct term_options *options,
                        const struct term_events *events);
 
-/* term_begin - the key was granted to this backend (0: none) of that server: write the next term.
- */
+/* term_begin - the key was granted to this backend (0: none) of that server: write the next term,
+ * and look at those before it. */
 void term_begin(struct term *t, int lock_pid, struct server_identity server);
-
-/* term_look - in a statement after the commit: what do the terms before ask for? Where that cannot
- * be had, the answer is one full lease. */
-void term_look(struct term *t);
 
 /* term_announce - close what the terms before left open, tell the followers; failures are only
  * logged. */

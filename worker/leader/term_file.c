@@ -18,7 +18,6 @@ struct term_file {
     struct term term;
     struct timer timer; /* events come from the loop */
     bool begin;
-    bool look;
     bool stamp;
     bool had_previous;
     mono_ns wait_until; /* jobs of the terms before may live until then */
@@ -58,6 +57,25 @@ static struct epoch seen_by_ledger(const struct term_file *f)
     return epoch;
 }
 
+static void look(struct term_file *f)
+{
+    const struct config_election *election = &f->term.options.config->election;
+    const struct takeover_rules rules = term_rules(&f->term);
+    const struct takeover_term previous = {
+        .server = f->term.options.server,
+        .ended_cleanly = f->previous.ended,
+        .unfinished_runs = 1, /* the file does not say */
+        .lease = f->previous.lease,
+        .heartbeat = election->heartbeat, /* the file has only the lease */
+        .loss_grace = election->loss_grace,
+    };
+
+    struct takeover takeover = takeover_decide(&rules, &previous, f->had_previous ? 1 : 0);
+
+    f->wait_until = clock_now() + takeover.wait;
+    f->term.events.on_looked(f->term.events.ctx, takeover);
+}
+
 static void open_term(struct term_file *f)
 {
     const struct term_options *options = &f->term.options;
@@ -77,8 +95,6 @@ static void open_term(struct term_file *f)
         failed(f, "there is no epoch to count on from in the ledger, or in", -EINVAL);
         return;
     }
-    /* Unknown until it was looked at. */
-    f->wait_until = f->had_previous && !f->previous.ended ? MONO_NEVER : 0;
     f->ours = (struct lock_term){
         .epoch = term_next(&f->term, stored, options->server),
         .incarnation = options->incarnation,
@@ -93,25 +109,7 @@ static void open_term(struct term_file *f)
     }
     f->term.epoch = f->ours.epoch;
     f->term.events.on_opened(f->term.events.ctx, f->ours.epoch);
-}
-
-static void look(struct term_file *f)
-{
-    const struct config_election *election = &f->term.options.config->election;
-    const struct takeover_rules rules = term_rules(&f->term);
-    const struct takeover_term previous = {
-        .server = f->term.options.server,
-        .ended_cleanly = f->previous.ended,
-        .unfinished_runs = 1, /* the file does not say */
-        .lease = f->previous.lease,
-        .heartbeat = election->heartbeat, /* the file has only the lease */
-        .loss_grace = election->loss_grace,
-    };
-
-    struct takeover takeover = takeover_decide(&rules, &previous, f->had_previous ? 1 : 0);
-
-    f->wait_until = clock_now() + takeover.wait;
-    f->term.events.on_looked(f->term.events.ctx, takeover);
+    look(f);
 }
 
 /*
@@ -143,10 +141,6 @@ static void on_due(void *ctx)
         f->begin = false;
         open_term(f);
     }
-    if (f->look) {
-        f->look = false;
-        look(f);
-    }
     if (f->stamp) {
         f->stamp = false;
         stamp(f);
@@ -161,12 +155,6 @@ static void soon(struct term *t)
 static void file_begin(struct term *t)
 {
     of(t)->begin = true;
-    soon(t);
-}
-
-static void file_look(struct term *t)
-{
-    of(t)->look = true;
     soon(t);
 }
 
@@ -189,7 +177,6 @@ static void file_close(struct term *t)
 
 static const struct term_kind file = {
     .begin = file_begin,
-    .look = file_look,
     .announce = file_announce,
     .stamp = file_stamp,
     .close = file_close,

@@ -56,6 +56,18 @@ void term_ledger_ask(struct term_ledger *l, const char *sql,
     ask_with(l, sql, 0, NULL, on_answer);
 }
 
+void term_ledger_ask_pipelined(struct term_ledger *l, const char *sql,
+                               void (*on_answer)(void *ctx, PGresult *result))
+{
+    const struct ledger_question question = {
+        .sql = sql,
+        .pipelined = true,
+        .on_answer = on_answer,
+    };
+
+    ledger_connection_ask(l->ledger, LEDGER_ASKER_TERM, &question);
+}
+
 void term_ledger_grant(struct term_ledger *l, enum wish wish)
 {
     l->wanted[wish] = false;
@@ -129,7 +141,10 @@ static void on_looked(void *ctx, PGresult *result)
     const struct takeover_rules rules = term_rules(&l->term);
     struct takeover takeover = one_lease(l);
 
-    term_ledger_grant(l, WISH_LOOK);
+    if (!l->looks) { /* behind an opening that wrote nothing */
+        return;
+    }
+    l->looks = false;
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) <= TERM_SQL_LOOKED_MAX &&
         PQnfields(result) == 11) {
         int count = PQntuples(result);
@@ -143,12 +158,12 @@ static void on_looked(void *ctx, PGresult *result)
     l->term.events.on_looked(l->term.events.ctx, takeover);
 }
 
-static void look(struct term_ledger *l)
+void term_ledger_look(struct term_ledger *l)
 {
     char sql[TERM_SQL_MAX];
 
     term_sql_look(l->term.epoch, sql);
-    term_ledger_ask(l, sql, on_looked);
+    term_ledger_ask_pipelined(l, sql, on_looked);
 }
 
 /* ---- what is good to have: failures are only logged ---- */
@@ -274,7 +289,6 @@ static void on_turn(void *ctx)
     static void (*const fulfil[WISH_COUNT])(struct term_ledger * l) = {
         [WISH_PREPARE] = term_opening_prepare,
         [WISH_BEGIN] = term_opening_begin,
-        [WISH_LOOK] = look,
         [WISH_MARK] = mark,
         [WISH_NOTIFY] = notify,
         [WISH_STAMP] = stamp,
@@ -306,8 +320,8 @@ static void on_ledger_down(void *ctx, const char *text)
     if (l->wanted[WISH_BEGIN]) {
         term_opening_failed(l, "the ledger's connection: %s", text);
     }
-    if (l->wanted[WISH_LOOK]) {
-        term_ledger_grant(l, WISH_LOOK);
+    if (l->looks) {
+        l->looks = false;
         l->term.events.on_looked(l->term.events.ctx, one_lease(l));
     }
     if (l->wanted[WISH_STAMP]) {
@@ -333,11 +347,6 @@ static void want(struct term *t, enum wish wish)
 static void row_begin(struct term *t)
 {
     want(t, WISH_BEGIN);
-}
-
-static void row_look(struct term *t)
-{
-    want(t, WISH_LOOK);
 }
 
 static void row_announce(struct term *t)
@@ -378,7 +387,6 @@ static void row_close(struct term *t)
 
 static const struct term_kind row_kind = {
     .begin = row_begin,
-    .look = row_look,
     .announce = row_announce,
     .stamp = row_stamp,
     .jobs = row_jobs,

@@ -22,23 +22,16 @@ enum {
 };
 
 /* In this order. */
-enum wish {
-    WISH_PREPARE,
-    WISH_BEGIN,
-    WISH_LOOK,
-    WISH_MARK,
-    WISH_NOTIFY,
-    WISH_STAMP,
-    WISH_JOBS,
-    WISH_COUNT
-};
+enum wish { WISH_PREPARE, WISH_BEGIN, WISH_MARK, WISH_NOTIFY, WISH_STAMP, WISH_JOBS, WISH_COUNT };
 
 struct term_ledger {
     struct term term;
     struct ledger_connection *ledger;
     bool wanted[WISH_COUNT];
-    bool created;  /* the schema was created, or that was tried */
+    bool creates;  /* the schema is to be created next */
+    bool created;  /* it was, or that was tried */
     bool prepared; /* the statements are, in this session */
+    bool looks;    /* the term is open, and the answer to the look is on its way */
     bool known;    /* the row as it is stored: the next two */
     struct epoch stored;
     struct server_identity stored_server;
@@ -55,6 +48,12 @@ const struct config *term_ledger_config(const struct term_ledger *l);
  */
 void term_ledger_ask(struct term_ledger *l, const char *sql,
                      void (*on_answer)(void *ctx, PGresult *result));
+/* term_ledger_ask_pipelined - the same with one statement: one more may be asked so before its
+ * answer. */
+void term_ledger_ask_pipelined(struct term_ledger *l, const char *sql,
+                               void (*on_answer)(void *ctx, PGresult *result));
+/* term_ledger_look - asked behind the opening: its answer counts where that wrote the term. */
+void term_ledger_look(struct term_ledger *l);
 /* term_ledger_grant - what was wished for is answered; what is wished for next follows by itself.
  */
 void term_ledger_grant(struct term_ledger *l, enum wish wish);

@@ -11,7 +11,6 @@ struct term_none {
     struct term term;
     struct timer timer; /* events come from the loop */
     bool begun;
-    bool look;
     bool stamp;
 };
 
@@ -28,9 +27,6 @@ static void on_due(void *ctx)
     if (n->begun) {
         n->begun = false;
         events->on_opened(events->ctx, (struct epoch){0});
-    }
-    if (n->look) {
-        n->look = false;
         events->on_looked(events->ctx, (struct takeover){.reason = TAKEOVER_CLEAN});
     }
     if (n->stamp) {
@@ -47,12 +43,6 @@ static void soon(struct term *t)
 static void none_begin(struct term *t)
 {
     of(t)->begun = true;
-    soon(t);
-}
-
-static void none_look(struct term *t)
-{
-    of(t)->look = true;
     soon(t);
 }
 
@@ -75,7 +65,6 @@ static void none_close(struct term *t)
 
 static const struct term_kind none = {
     .begin = none_begin,
-    .look = none_look,
     .announce = none_announce,
     .stamp = none_stamp,
     .close = none_close,

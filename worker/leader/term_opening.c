@@ -2,7 +2,9 @@
  * The opening of a term in the database. While the heir waits, everything is got ready: the
  * statements are planned, and the row that the present leader's term has left is known. Then the
  * grant costs one statement, which writes nothing if that row is another one by then; it is read
- * anew in that case, and the statement tried again.
+ * anew in that case, and the statement tried again. The look at the terms before is on its way
+ * behind it, in a transaction of its own: it sees what this one has committed, and all that others
+ * had before it got the row's lock.
  */
 #include "worker/leader/term_ledger_private.h"
 
@@ -69,6 +71,7 @@ static void create_schema(struct term_ledger *l)
 {
     char *sql = schema_create_sql(term_ledger_config(l));
 
+    l->creates = false;
     l->created = true;
     if (sql == NULL) {
         term_opening_failed(l, "out of memory");
@@ -90,7 +93,7 @@ static void opening_refused(struct term_ledger *l, const PGresult *result)
         blocked(l);
     } else if (has_no_schema(result) && term_ledger_config(l)->database.create_schema &&
                !l->created) {
-        create_schema(l);
+        l->creates = true; /* in its turn: behind the opening another question is outstanding */
     } else if (has_no_schema(result)) {
         term_opening_failed(
             l,
@@ -231,6 +234,7 @@ static void on_committed(void *ctx, PGresult *result)
         return;
     }
     term_ledger_grant(l, WISH_BEGIN);
+    l->looks = true;
     l->term.events.on_opened(l->term.events.ctx, l->term.epoch);
 }
 
@@ -241,12 +245,15 @@ static void write_term(struct term_ledger *l)
     l->term.epoch = term_next(&l->term, l->stored, l->stored_server);
     term_sql_open(l->stored, l->term.epoch, l->term.lock_pid, l->term.options.server,
                   l->term.jobs_hash, sql);
-    term_ledger_ask(l, sql, on_committed);
+    term_ledger_ask_pipelined(l, sql, on_committed);
+    term_ledger_look(l);
 }
 
 void term_opening_begin(struct term_ledger *l)
 {
-    if (!l->prepared) {
+    if (l->creates) {
+        create_schema(l);
+    } else if (!l->prepared) {
         term_opening_prepare(l);
     } else if (!l->known) {
         read_row(l);

@@ -97,7 +97,7 @@ struct turn_event {
 enum turn_action {
     TURN_CONNECT,      /* open the lock and the ledger's session */
     TURN_OPEN_TERM,    /* write the next term */
-    TURN_PROVE,        /* one heartbeat now; look at the terms before */
+    TURN_PROVE,        /* one heartbeat now */
     TURN_SEND_ELECTED, /* with the lock's descriptor */
     TURN_ANNOUNCE,     /* to the other instances: another term leads */
     TURN_SEND_RENEWED,
