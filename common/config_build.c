@@ -17,10 +17,20 @@ enum { REASON_BYTES = 512 };
 
 static const struct origin by_default = {.file = CONFIG_FROM_DEFAULT};
 
-uint64_t config_hash_text(uint64_t hash, const char *text)
+uint64_t config_text_hash(const char *text)
+{
+    return text == NULL ? 1 : random_hash(text);
+}
+
+uint64_t config_hash_more(uint64_t hash, uint64_t text_hash)
 {
     /* The prime of FNV: the order of the texts counts. */
-    return (hash ^ (text == NULL ? 1 : random_hash(text))) * UINT64_C(0x100000001b3);
+    return (hash ^ text_hash) * UINT64_C(0x100000001b3);
+}
+
+uint64_t config_hash_text(uint64_t hash, const char *text)
+{
+    return config_hash_more(hash, config_text_hash(text));
 }
 
 const struct config_setting *config_setting_of(const struct config *cfg,

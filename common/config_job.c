@@ -14,9 +14,11 @@ static const struct config_job blank_job = {.umask = -1, .nice = INT_MIN};
 
 static size_t row_index(const char *key)
 {
-    for (size_t i = config_job_row_first(); i < config_row_count; i++) {
-        if (strcmp(config_rows[i].key, key) == 0) {
-            return i - config_job_row_first();
+    const size_t first = config_job_row_first();
+
+    for (size_t i = first; i < config_row_count; i++) {
+        if (config_row_has(&config_rows[i], key)) {
+            return i - first;
         }
     }
     assert(false);
@@ -63,6 +65,7 @@ struct building {
     struct config_setting *settings;   /* of all rows, for the time of the building */
     bool *said;                        /* of all rows: in its own section */
     const struct config_job *defaults; /* a job of which nothing is said */
+    const uint64_t *default_hashes;    /* of all rows: of what it says */
 };
 
 static void complain(const struct building *b, const char *key, const char *what)
@@ -225,7 +228,10 @@ static uint64_t hash_of(const struct building *b)
     uint64_t hash = config_hash_text(0, b->job->name);
 
     for (size_t i = 0; i < config_row_count - config_job_row_first(); i++) {
-        hash = config_hash_text(hash, b->settings[i].text);
+        const char *text = b->settings[i].text;
+        bool is_default = text == b->cfg->private->job_defaults[i].text;
+
+        hash = config_hash_more(hash, is_default ? b->default_hashes[i] : config_text_hash(text));
     }
     /* What clocks show is part of what they mean: a new tzdata makes another job of these. */
     if (b->job->schedule.kind == SCHEDULE_CRON || b->job->schedule.kind == SCHEDULE_AT) {
@@ -341,6 +347,18 @@ static void check_defaults(struct config *cfg, struct config_job *ret_defaults)
     }
 }
 
+/* NULL: out of memory. */
+static const uint64_t *hash_defaults(struct config *cfg)
+{
+    size_t rows = config_row_count - config_job_row_first();
+    uint64_t *hashes = config_memory_take(&cfg->private->entries.memory, rows * sizeof(*hashes));
+
+    for (size_t i = 0; hashes != NULL && i < rows; i++) {
+        hashes[i] = config_text_hash(cfg->private->job_defaults[i].text);
+    }
+    return hashes;
+}
+
 static size_t count_headers(const struct config_entries *entries)
 {
     size_t count = 0;
@@ -392,6 +410,11 @@ int config_build_jobs(struct config *cfg)
         return -ENOMEM;
     }
     check_defaults(cfg, &defaults);
+    const uint64_t *default_hashes = hash_defaults(cfg);
+
+    if (default_hashes == NULL) {
+        return -ENOMEM;
+    }
     chain_keys(entries);
     if (count > BOARD_JOBS_MAX) {
         config_problem_add(entries->problems, false, (struct origin){.file = "configuration"},
@@ -413,6 +436,7 @@ int config_build_jobs(struct config *cfg)
             .settings = settings,
             .said = said,
             .defaults = &defaults,
+            .default_hashes = default_hashes,
         };
 
         if (b.header->key[0] != '\0') {

@@ -121,8 +121,11 @@ const struct config_job *config_job_named(const struct config *cfg, const char *
 const struct config_setting *config_job_setting_at(const struct config *cfg, size_t job,
                                                    size_t row);
 
-/* config_hash_text - adds a text, or its absence, to a hash. */
+/* config_hash_text - adds a text, or its absence, to a hash: config_hash_more() of its
+ * config_text_hash(), for those who add the same text again and again. */
 uint64_t config_hash_text(uint64_t hash, const char *text);
+uint64_t config_text_hash(const char *text);
+uint64_t config_hash_more(uint64_t hash, uint64_t text_hash);
 
 /* config_print_masked - a dsn, URI or conninfo, with *** for each password in it. */
 void config_print_masked(const char *text, FILE *to);

@@ -305,11 +305,16 @@ static void explain_unknown_key(enum config_section section, const char *key, ch
     }
 }
 
+bool config_row_has(const struct config_row *row, const char *key)
+{
+    return row->key[0] == key[0] && strcmp(row->key, key) == 0;
+}
+
 const struct config_row *config_table_find(enum config_section section, const char *key,
                                            char *reterr, size_t reterr_size)
 {
     for (size_t i = 0; i < config_row_count; i++) {
-        if (row_is_in(&config_rows[i], section) && strcmp(config_rows[i].key, key) == 0) {
+        if (config_row_has(&config_rows[i], key) && row_is_in(&config_rows[i], section)) {
             return &config_rows[i];
         }
     }

@@ -99,6 +99,10 @@ int config_section_parse(const char *text, enum config_section *ret_section, con
 const struct config_row *config_table_find(enum config_section section, const char *key,
                                            char *reterr, size_t reterr_size);
 
+/* config_row_has - is that the row's key? Rows are searched for each key of ten thousand jobs: most
+ * differ in the first letter already. */
+bool config_row_has(const struct config_row *row, const char *key);
+
 /* config_job_row_first - the index of the first row of SECTION_JOB; the rest are its rows too. */
 size_t config_job_row_first(void);
 
