@@ -24,26 +24,25 @@ void config_entries_release(struct config_entries *entries)
     *entries = (struct config_entries){0};
 }
 
-static uint32_t hash_of(const char *section, const char *key)
+static uint64_t hash_of(const char *section, const char *key)
 {
     uint64_t hash = random_hash(section) * 31 + random_hash(key);
 
     /* Names that differ in their last digits alone would lie side by side: the high bits have to
      * come down. */
     hash = (hash ^ hash >> 32) * UINT64_C(0x9e3779b97f4a7c15);
-    return (uint32_t)(hash ^ hash >> 32);
+    return hash ^ hash >> 32;
 }
 
 /* The slot that holds this key, or the free one where it belongs. */
-static uint32_t *slot_of(const struct config_entries *entries, uint32_t hash, const char *section,
-                         const char *key)
+static uint32_t *slot_of(const struct config_entries *entries, const char *section, const char *key)
 {
-    size_t at = hash % entries->slot_count;
+    size_t at = hash_of(section, key) % entries->slot_count;
 
     while (entries->slots[at] != 0) {
         const struct config_entry *e = &entries->list[entries->slots[at] - 1];
 
-        if (e->hash == hash && strcmp(e->section, section) == 0 && strcmp(e->key, key) == 0) {
+        if (strcmp(e->section, section) == 0 && strcmp(e->key, key) == 0) {
             break;
         }
         at = (at + 1) % entries->slot_count;
@@ -58,7 +57,7 @@ const struct config_entry *config_entries_find(const struct config_entries *entr
         return NULL;
     }
 
-    uint32_t index = *slot_of(entries, hash_of(section, key), section, key);
+    uint32_t index = *slot_of(entries, section, key);
 
     return index == 0 ? NULL : &entries->list[index - 1];
 }
@@ -89,7 +88,7 @@ static bool grow(struct config_entries *entries)
     entries->slot_count = capacity * 2;
     entries->capacity = capacity;
     for (size_t i = 0; i < full; i++) {
-        *slot_of(entries, list[i].hash, list[i].section, list[i].key) = (uint32_t)i + 1;
+        *slot_of(entries, list[i].section, list[i].key) = (uint32_t)i + 1;
     }
     return true;
 }
@@ -116,14 +115,12 @@ void config_entries_put(struct config_entries *entries, const struct config_entr
 
     assert(entries->list != NULL); /* there is room */
 
-    uint32_t hash = hash_of(entry->section, entry->key);
-    uint32_t *slot = slot_of(entries, hash, entry->section, entry->key);
+    uint32_t *slot = slot_of(entries, entry->section, entry->key);
     struct config_entry copy = {
         .section = keep_section(entries, entry->section),
         .key = config_memory_text(&entries->memory, entry->key),
         .value = config_memory_text(&entries->memory, entry->value),
         .origin = entry->origin,
-        .hash = hash,
     };
 
     if (*slot != 0) {

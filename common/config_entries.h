@@ -28,7 +28,6 @@ struct config_entry {
     const char *key;     /* "" for the header of a job */
     const char *value;
     struct origin origin;
-    uint32_t hash; /* of section and key */
     /* While jobs are built: */
     uint32_t job;  /* of the header of one that was: its index, plus 1 */
     uint32_t next; /* of a header, or a key of its section: the index of another key, plus 1 */
