@@ -8,11 +8,6 @@
 #include "common/trim.h"
 #include "worker/database/session_private.h"
 
-#define RETIRED_FOR DUR_MS(100)
-
-/* Nobody else has them: what ends before their time is over must still close them. */
-static struct session *retired;
-
 static void next_candidate(struct session *s);
 
 /* session_close() may be called from any callback: what is freed is freed at the end of the
@@ -411,6 +406,20 @@ static void time_is_up(struct session *s)
     }
 }
 
+/* All but the memory of it. */
+static void end(struct session *s)
+{
+    assert(!s->closed);
+    s->closed = true;
+    if (s->state == STATE_RETIRED) {
+        session_forget_retired(s);
+    }
+    drop_connection(s);
+    timer_release(&s->timer);
+    address_list_release(&s->names);
+    address_list_release(&s->candidates);
+}
+
 static void on_timer(void *ctx)
 {
     struct session *s = ctx;
@@ -434,7 +443,7 @@ static void on_timer(void *ctx)
     case STATE_TAKEN_OVER:
         break;
     case STATE_RETIRED:
-        session_close(s);
+        end(s);
         break;
     case STATE_FAILED:
         s->events.on_failed(s->events.ctx, s->failure, s->text);
@@ -488,53 +497,14 @@ free_session:
     return NULL;
 }
 
-static void forget_retired(const struct session *s)
-{
-    struct session **link = &retired;
-
-    while (*link != s) {
-        link = &(*link)->next_retired;
-    }
-    *link = s->next_retired;
-}
-
 void session_close(struct session *s)
 {
     if (s == NULL) {
         return;
     }
-    assert(!s->closed);
-    s->closed = true;
-    if (s->state == STATE_RETIRED) {
-        forget_retired(s);
-    }
-    drop_connection(s);
-    timer_release(&s->timer);
-    address_list_release(&s->names);
-    address_list_release(&s->candidates);
+    end(s);
     if (s->callbacks == 0) {
         free(s);
-    }
-}
-
-void session_retire(struct session *s)
-{
-    if (s == NULL || session_is_asking(s) ||
-        (s->state != STATE_READY && s->state != STATE_TAKEN_OVER)) {
-        session_close(s);
-        return;
-    }
-    ev_io_stop(s->loop, &s->io);
-    s->state = STATE_RETIRED;
-    s->next_retired = retired;
-    retired = s;
-    timer_arm(&s->timer, clock_now() + RETIRED_FOR);
-}
-
-void session_close_retired(void)
-{
-    while (retired != NULL) {
-        session_close(retired);
     }
 }
 

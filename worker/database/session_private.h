@@ -66,7 +66,7 @@ struct session {
     unsigned
         callbacks; /* how deep we are in our own watchers: session_close() waits for their end */
     bool closed;
-    struct session *next_retired;
+    struct session *next_retired; /* in RETIRED */
 };
 
 /* session_set_up - connected: check the server, pin the settings, identify it; ends with
@@ -83,5 +83,8 @@ void session_is_set_up(struct session *s);
 void session_question_sent(struct session *s, int sent);
 void session_candidate_failed(struct session *s, const char *text);
 void session_candidate_refused(struct session *s, const char *text); /* it must not be used */
+
+/* session_forget_retired - it is closed. */
+void session_forget_retired(const struct session *s);
 
 #endif
