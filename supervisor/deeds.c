@@ -153,7 +153,7 @@ static void close_lock(struct supervisor *s)
     if (s->lock_fd != -1) {
         (void)close(s->lock_fd);
         s->lock_fd = -1;
-        s->handed_over_at = clock_now();
+        s->handed_over_at = s->announced == ELECTION_FENCING ? 0 : clock_now();
     }
 }
 

@@ -30,7 +30,7 @@
 /*
  * NOT: the instance runs.
  * RELEASE: jobs drain, the term is stamped, the key given up. Not known:
- * whether anything is still held.
+ * whether anything is still held; after a hand-over nothing is, and we rest.
  * SERVICE: CMD has its signal. Not known: whether it listens.
  * CHILDREN: every child was told to stop, by message.
  * TERM, KILL: those that did not listen get the signal of that name.

@@ -209,6 +209,28 @@ Test(signals, a_storm_of_hups_moves_nobody_and_term_gets_its_turn)
     fleet_check(&fleet);
 }
 
+/* Processes and sessions that end would keep the machine, and the server, from the next leader. */
+Test(signals, term_lets_the_next_leader_begin_before_the_rest_ends)
+{
+    struct instance_settings settings = hasty;
+
+    settings.pgbaton = "log_level = debug\n";
+    fleet_make(&fleet, 2, &settings);
+    fleet_begin(&fleet);
+    fleet_wait_heir_known(&fleet);
+
+    program_signal(&A->supervisor, SIGTERM);
+
+    cr_expect_eq(instance_wait_exit(A), 0, "%s", text_tail(A->log));
+    wall_ns released = instance_time_of(A, "released", "reason=stop");
+    wall_ns stopped = instance_time_of(A, "stopping_rung", "rung=children");
+    cr_assert(released > 0 && stopped > 0, "%s", text_tail(A->log));
+    cr_expect_geq(stopped - released, DUR_MS(90), "%s", text_tail(A->log));
+    instance_wait(B, "elected", "reason=clean");
+    diary_wait(&fleet.diary, "b", 10);
+    fleet_check(&fleet);
+}
+
 /* ---- to the wrong process ---- */
 
 /* A signal that is the supervisor's to understand is nothing to its children. */

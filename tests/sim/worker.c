@@ -71,7 +71,6 @@ static void carry_out(int i, enum turn_action action)
         return;
     case TURN_PROVE:
         w->lock.lease.next_send = now;
-        term_want(i, WISH_LOOK);
         return;
     case TURN_SEND_ELECTED:
         network_duplicate(w->lock.conn);

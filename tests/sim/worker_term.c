@@ -141,6 +141,7 @@ static void on_written(int i, const struct answer *answer)
 
     t->wanted[WISH_BEGIN] = false;
     if (answer->type == ANSWER_YES) {
+        t->wanted[WISH_LOOK] = true; /* it is on its way behind the opening */
         worker_happened(i, (struct turn_event){.type = TURN_OPENED, .epoch = t->epoch});
     } else {
         worker_happened(i, (struct turn_event){.type = TURN_OPEN_FAILED});

@@ -8,6 +8,7 @@
 
 #include "tests/support/text.h"
 #include "tests/support/wait.h"
+#include "worker/database/session.h"
 
 /* ---- the fixture ---- */
 
@@ -43,6 +44,7 @@ void ledger_fixture_up(struct ledger_fixture *f, const struct ledger_backend *ba
 
 void ledger_fixture_down(struct ledger_fixture *f)
 {
+    session_close_retired();
     f->backend->tear_down(f);
     config_free(f->cfg);
     ev_loop_destroy(f->loop);

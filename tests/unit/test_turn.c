@@ -248,6 +248,20 @@ Test(turn, is_elected_only_when_the_term_is_open_and_proven_and_the_one_before_i
     }
 }
 
+/* It is of no term of ours: an answer to what was asked with an opening that wrote nothing. */
+Test(turn, is_not_elected_by_a_look_from_before_its_term)
+{
+    struct turn t = made_in(WORKER_OPENING);
+    struct turn_actions got;
+
+    feed(&t, &free_to_go, AT(0), &got);
+    feed(&t, &opened, AT(1), &got);
+    feed(&t, &renewed, AT(2), &got);
+    cr_expect_eq(t.state, WORKER_OPENING);
+    feed(&t, &must_wait, AT(3), &got);
+    cr_expect_eq(t.state, WORKER_WAITING);
+}
+
 static struct turn elected_without_a_wait(void)
 {
     struct turn t = made_in(WORKER_OPENING);

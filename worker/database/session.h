@@ -46,7 +46,7 @@ struct session_events {
 };
 
 struct session_options {
-    const struct config *config; /* must outlive the session */
+    const struct config *config; /* must outlive the session, until that is retired */
     enum session_purpose purpose;
     const char *role;                     /* in application_name: "follower", "lock", "ledger" */
     const struct server_address *address; /* NULL: the candidates of the dsn */

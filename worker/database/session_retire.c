@@ -17,6 +17,8 @@ void session_retire(struct session *s)
     }
     ev_io_stop(s->loop, &s->io);
     s->state = STATE_RETIRED;
+    s->config = NULL; /* its owner's, as is who is told */
+    s->events = (struct session_events){0};
     s->next_retired = retired;
     retired = s;
     timer_arm(&s->timer, clock_now() + RETIRED_FOR);

@@ -9,6 +9,7 @@
 #include "common/duration.h"
 #include "common/log.h"
 #include "common/process_tree.h"
+#include "worker/database/session.h"
 
 /* Where the far end says nothing of a slice: a lock file has none, and needs none. */
 #define SLICE_DEFAULT DUR_MS(800)
@@ -85,7 +86,7 @@ void leader_close_lock(struct leader *l)
     leader_know_helper(l);
 }
 
-/* The sessions of a turn use its configuration: it goes when they have gone. */
+/* The sessions of a turn use its configuration: it goes when they are closed, or retired. */
 void leader_close_term(struct leader *l)
 {
     term_close(l->term);
@@ -148,7 +149,8 @@ static void open_lock(struct leader *l)
 
 static void connect_both(struct leader *l)
 {
-    leader_close_term(l); /* the last one's end may still be on its way */
+    leader_close_term(l);    /* the last one's end may still be on its way */
+    session_close_retired(); /* or there might be no room for both */
     l->campaign++;
     l->text[0] = '\0';
     l->takeover = (struct takeover){.reason = TAKEOVER_CLEAN};

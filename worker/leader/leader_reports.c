@@ -10,7 +10,7 @@
 static void queue_at(struct leader *l, unsigned at, uint64_t campaign, struct turn_event event)
 {
     assert(at <= l->queued);
-    assert(l->queued < LEADER_QUEUE_MAX); /* each source reports once a turn of the loop */
+    assert(l->queued < LEADER_QUEUE_MAX); /* each source reports once or twice a turn of the loop */
     memmove(&l->queue[at + 1], &l->queue[at], (l->queued - at) * sizeof(l->queue[0]));
     l->queue[at] = (struct leader_happening){.event = event, .campaign = campaign};
     l->queued++;

@@ -2,7 +2,8 @@
  * ledger_connection.h - the ledger's connection: opened with the campaign, so that the
  * grant finds it ready, and opened again, with back-off, when it is lost.
  *
- * Two ask on it, one question at a time: when an answer has been handled, the
+ * Two ask on it, one question at a time (but those that are pipelined): when an answer has been
+ * handled and nothing is outstanding, the
  * next is the term's if it has one, and else the runs'. The backend of a session
  * that was lost is ended before the next session is asked anything, so that
  * nothing that was asked of it is carried out later.

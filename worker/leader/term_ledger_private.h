@@ -1,6 +1,7 @@
 /*
  * term_ledger_private.h - a term in the database from the inside: term_ledger.c
- * asks one question after the other, term_opening.c opens the term.
+ * asks one question after the other, term_opening.c opens the term, with the look
+ * at those before it on its heels.
  *
  * Runs in: worker.
  */

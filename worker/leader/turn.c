@@ -288,7 +288,7 @@ static void opening(struct turn *t, const struct turn_event *ev, struct turn_act
         elected_when_all_is_known(t, out);
         return;
     case TURN_LOOKED:
-        t->looked = true;
+        t->looked = t->opened; /* else it is of no term of ours */
         t->wait = ev->wait;
         elected_when_all_is_known(t, out);
         return;

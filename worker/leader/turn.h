@@ -107,7 +107,7 @@ enum turn_action {
     TURN_TERMINATE_JOBS,
     TURN_KILL_JOBS,
     TURN_STAMP,       /* write how the term ended (turn_ended_as), for t->reason */
-    TURN_RELEASE_KEY, /* unlock, then close */
+    TURN_RELEASE_KEY, /* unlock; the session is closed later */
     TURN_CLOSE_KEY,   /* close the lock at once, whatever it holds */
     TURN_SEND_FAILED, /* CAMPAIGN_FAILED */
     TURN_SEND_LOST,
